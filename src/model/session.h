@@ -82,4 +82,7 @@ uint8_t protocol_parse(const char *name);
 #define SESSION_ID_TEXT_MAX 96
 char *session_id_format(const struct session_id *id, char *buf);
 
+/* What session_id_format() wrote for a boot id of 36 characters. 0 or -EINVAL. */
+int session_id_parse(const char *text, struct session_id *ret);
+
 #endif /* MODEL_SESSION_H */
