@@ -68,10 +68,65 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
+# The small programs that tests and benches drive; they share no code with srcport.
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink)
+BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
+TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
+BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
+TOOL_FLAGS  = $(FLAGS) -Itests/tools
+
+$(BUILD)/tests/tools/%-static: tests/tools/%.c tests/tools/endpoint.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -static -o $@
+
+$(BUILD)/tests/tools/%: tests/tools/%.c tests/tools/endpoint.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@
+
+$(BUILD)/bench/%: bench/%.c bench/sample.c tests/tools/endpoint.c
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@ -lm
+
+$(BUILD)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard src/bpf/*.h src/*/*_abi.h src/*/pick*.h tests/bpf/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
+		-Wno-missing-declarations -I/usr/include/$(TRIPLE) -Isrc -c $< -o $@
+
+$(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/san/lib.a | $(TEST_SKEL)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
+
+# Where tools/run-tests adds up what passed and failed.
+TEST_COUNTS ?= /dev/null
+
+check: all $(UNIT)
+	BUILD=$(BUILD) tools/run-tests $(TEST_COUNTS) tools/check-layers tools/check-headers \
+		tools/check-format $(UNIT) $(wildcard tests/cli/*.bats)
+
+check-root: all $(TOOLS) $(BPF_TESTS)
+	BUILD=$(BUILD) tools/run-tests $(TEST_COUNTS) $(BPF_TESTS) $(wildcard tests/root/*.bats)
+
+bench: all $(BENCHES)
+	BUILD=$(BUILD) bench/run
+
+install: all
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/systemd/system lib/sysusers.d)
+	install -m 755 $(BUILD)/srcport $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/srcportd $(DESTDIR)$(PREFIX)/sbin
+	sed 's|@SBIN@|$(PREFIX)/sbin|' dist/srcportd.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/srcportd.service
+	install -m 644 dist/srcport.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/srcport.conf
+	for page in $(wildcard man/*.[1-8]); do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; \
+	done
+
+clean:
+	rm -rf $(BUILD)
+
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-.PHONY: all help
+.PHONY: all check check-root bench install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d)

@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# run.sh - build srcport from this tree and use it, without installing it.
+top=$(cd "$(dirname "$0")" && pwd) || exit 125
+. "$top/tools/packages.sh"
+
+usage() {
+	cat <<'EOF'
+usage: sudo ./run.sh [--yes] [--ports SET | --pool NAME] [--sharing M] CMD [ARGUMENT...]
+       sudo ./run.sh [--yes]
+
+With a command: run it under `srcport run`, so that it and its children take managed
+source ports, then list its sessions. The exit status is the command's own; 125 says
+that run.sh or srcport failed.
+Without: run srcportd in the foreground. It observes this host and prints sessions as
+they come; Ctrl-C ends it and leaves the host as it was.
+
+--yes installs the Debian packages that are missing without asking.
+EOF
+}
+
+fail() {
+	echo "run.sh: $1" >&2
+	exit 125
+}
+
+ask=ask ports='' pool='' sharing=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	-y | --yes) ask=no ;;
+	-h | --help) usage; exit 0 ;;
+	--ports=*) ports=${1#*=} ;;
+	--pool=*) pool=${1#*=} ;;
+	--sharing=*) sharing=${1#*=} ;;
+	--ports | --pool | --sharing)
+		[ $# -ge 2 ] || fail "$1 needs a value"
+		case $1 in
+		--ports) ports=$2 ;;
+		--pool) pool=$2 ;;
+		*) sharing=$2 ;;
+		esac
+		shift ;;
+	--) shift; break ;;
+	-*) fail "no option $1; see run.sh --help" ;;
+	*) break ;;
+	esac
+	shift
+done
+
+packages_need_root ./run.sh || exit 125
+packages_install "$ask" $packages_build || exit 125
+make -s -C "$top" -j"$(nproc)" all </dev/null >&2 || fail 'the build failed'
+
+export SRCPORT_STATE="${SRCPORT_STATE:-$top/build/state}"
+srcport=$top/build/srcport
+
+if [ $# -eq 0 ]; then
+	echo "run.sh: the ledger is in $SRCPORT_STATE; ask with: sudo $srcport who PORT" >&2
+	exec "$top/build/srcportd" --print --state "$SRCPORT_STATE" \
+		${SRCPORT_SOCKET:+--socket "$SRCPORT_SOCKET"}
+fi
+
+since=$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)
+scratch=$(mktemp) || exit 125
+trap 'rm -f "$scratch"' EXIT
+# Ctrl-C is for the command; we stay to list its sessions.
+trap : INT QUIT
+# srcport run becomes CMD without a fork, so the pid of this shell is CMD's, and the
+# command's cgroup is named after it.
+sh -c 'echo $$ >&3; exec "$@" 3>&-' sh "$srcport" run ${ports:+--ports "$ports"} \
+	${pool:+--pool "$pool"} ${sharing:+--sharing "$sharing"} -- "$@" 3>"$scratch"
+status=$?
+read -r pid <"$scratch"
+echo "run.sh: ended with status $status; its sessions, from the ledger in" \
+	"$("$srcport" status >/dev/null 2>&1 && echo "srcportd's folder" || echo "$SRCPORT_STATE"):" >&2
+# What closed a moment ago reaches the ledger within a second.
+sleep 1
+"$srcport" sessions --since "$since" "cgroup = *srcport-$pid-*" >&2
+exit "$status"
