@@ -26,11 +26,11 @@
 	})
 
 /* Hand a descriptor over: its value, leaving -1 behind. */
-#define TAKE_FD(fd)           \
-	({                    \
+#define TAKE_FD(fd)             \
+	({                      \
 		int taken = fd; \
-		fd = -1;      \
-		taken;        \
+		fd = -1;        \
+		taken;          \
 	})
 
 static inline void cleanup_free(void *p)

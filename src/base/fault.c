@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 int fault_set(struct fault *fault, int err, const char *format, ...)
 {
@@ -19,11 +18,11 @@ int fault_set(struct fault *fault, int err, const char *format, ...)
 
 int fault_prefix(struct fault *fault, int err, const char *prefix)
 {
-	char was[sizeof(fault->text)];
+	struct fault was;
 
 	if (!fault)
 		return err;
-	memcpy(was, fault->text, sizeof(was));
-	snprintf(fault->text, sizeof(fault->text), "%s: %s", prefix, was);
+	was = *fault;
+	fault_set(fault, err, "%s: %s", prefix, was.text);
 	return err;
 }
