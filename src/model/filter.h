@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "base/cleanup.h"
 #include "base/fault.h"
 #include "model/session.h"
 
@@ -30,6 +31,7 @@ struct filter;
  */
 int filter_parse(const char *text, struct filter **ret, struct fault *fault);
 void filter_free(struct filter *filter); /* NULL is fine */
+DEFINE_CLEANUP(struct filter, filter_free)
 
 bool filter_accepts(const struct filter *filter, const struct session *session);
 
