@@ -5,7 +5,11 @@
 
 #include <stdint.h>
 
-#include "base/fault.h"
+/*
+ * A socket made inside the namespace behind fd; -1: the caller's own. It stays there,
+ * wherever it is used. Close-on-exec. Returns the descriptor.
+ */
+int netns_socket(int netns_fd, int domain, int type, int protocol);
 
 /* The cookie (SO_NETNS_COOKIE) of the namespace behind fd; -1: the caller's own. */
 int netns_cookie(int netns_fd, uint64_t *ret_cookie);

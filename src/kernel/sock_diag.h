@@ -12,9 +12,10 @@
 
 struct diag_socket {
 	uint64_t cookie;
-	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP */
-	uint8_t family;	  /* AF_INET, AF_INET6 */
-	uint8_t state;	  /* the kernel's TCP_ESTABLISHED, TCP_LISTEN, ... (UDP: 1 connected, 7 not) */
+	uint8_t protocol;     /* IPPROTO_TCP, IPPROTO_UDP */
+	uint8_t family;	      /* AF_INET, AF_INET6 */
+	uint8_t state;	      /* the kernel's TCP_ESTABLISHED, TCP_LISTEN, ... (UDP: 1
+				 connected, 7 not) */
 	struct address local; /* IPv4 as v4-mapped; zero: the wildcard */
 	struct address remote;
 	uint16_t local_port; /* host order */
@@ -31,7 +32,7 @@ typedef int sock_diag_visit_fn(const struct diag_socket *socket, void *arg);
  * takes CAP_SYS_ADMIN). Non-zero from visit stops. Returns the number visited or
  * a negative errno.
  */
-int sock_diag_visit(int netns_fd, uint8_t protocol, sock_diag_visit_fn *visit, void *arg,
-		    struct fault *fault);
+int sock_diag_visit(int netns_fd, uint8_t protocol, sock_diag_visit_fn *visit,
+		    void *arg, struct fault *fault);
 
 #endif /* KERNEL_SOCK_DIAG_H */
