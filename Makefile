@@ -56,10 +56,10 @@ $(BUILD)/san/%.o: src/%.c | $(SKEL)
 	$(CC) $(FLAGS) $(SAN) -c $< -o $@
 
 # Loops are unrolled by hand where it pays; -mcpu=v3 gives 32-bit jumps and atomics.
-$(BUILD)/%.bpf.o: src/%.bpf.c $(wildcard src/bpf/*.h src/*/*_abi.h src/*/pick*.h)
+$(BUILD)/%.bpf.o: src/%.bpf.c $(wildcard src/bpf/*.h src/*/*_abi.h src/*/*.bpf.h src/alloc/pick.h)
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
-		-Wno-missing-declarations -I/usr/include/$(TRIPLE) -Isrc -c $< -o $@
+		-Wno-missing-declarations -Wno-unused-parameter -I/usr/include/$(TRIPLE) -Isrc -c $< -o $@
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	bpftool gen skeleton $< name $(notdir $*)_bpf > $@
@@ -90,7 +90,7 @@ $(BUILD)/bench/%: bench/%.c bench/sample.c tests/tools/endpoint.c
 $(BUILD)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard src/bpf/*.h src/*/*_abi.h src/*/pick*.h tests/bpf/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
-		-Wno-missing-declarations -I/usr/include/$(TRIPLE) -Isrc -c $< -o $@
+		-Wno-missing-declarations -Wno-unused-parameter -I/usr/include/$(TRIPLE) -Isrc -c $< -o $@
 
 $(BUILD)/tests/bpf/%: tests/bpf/%.c $(BUILD)/san/lib.a | $(TEST_SKEL)
 	@mkdir -p $(@D)

@@ -4,7 +4,7 @@
 
 packages_build='make gcc libc6-dev linux-libc-dev clang bpftool libbpf-dev libsqlite3-dev
 	libjansson-dev libinih-dev libmnl-dev'
-packages_test='libcmocka-dev bats clang-format gawk iproute2 curl netcat-openbsd bind9-dnsutils
+packages_test='libcmocka-dev bats clang-format iproute2 curl netcat-openbsd bind9-dnsutils
 	dnsmasq-base python3 sqlite3 util-linux procps mount'
 
 # Those of the packages named that are not installed, on one line.

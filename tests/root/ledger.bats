@@ -1,0 +1,212 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# What is recorded, what is answered, and what is left after a kill.
+
+load helper
+
+setup() {
+	place_make
+}
+
+teardown() {
+	place_remove
+}
+
+closed_count_is() { # FILTER COUNT
+	[ "$(srcport sessions --json --since '1h ago' "$1" | python3 -c '
+import json, sys
+print(sum(1 for line in sys.stdin if json.loads(line).get("end")))')" = "$2" ]
+}
+
+@test "5000 children of one connection each are all named with pid and port" {
+	daemon_start
+	sink_start 127.0.0.1 7000
+	managed -- "$TOOLS/forker" 5000 127.0.0.1 7000 >"$PLACE/told"
+	[ "$(line_count "$PLACE/told")" = 5000 ]
+	wait_until 10 closed_count_is 'dport = 7000 and comm = forker' 5000
+	sessions 'dport = 7000' pid sport exe | sort >"$PLACE/recorded"
+	awk -v exe="$TOOLS/forker" '{ print $1, $3, exe }' "$PLACE/told" | sort |
+		diff - "$PLACE/recorded" | head -n 5
+	awk -v exe="$TOOLS/forker" '{ print $1, $3, exe }' "$PLACE/told" | sort |
+		cmp - "$PLACE/recorded"
+}
+
+@test "the recorded start of a process is that of proc" {
+	daemon_start
+	sink_start 127.0.0.1 7000
+	managed -- "$TOOLS/forker" 20 127.0.0.1 7000 >"$PLACE/told"
+	wait_until 5 closed_count_is 'comm = forker' 20
+	srcport sessions --json --since '1h ago' 'comm = forker' | python3 -c '
+import datetime, json, os, sys, time
+hertz = os.sysconf("SC_CLK_TCK")
+boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+told = {int(pid): int(ticks) for pid, ticks, _ in map(str.split, open(sys.argv[1]))}
+checked = 0
+for line in sys.stdin:
+    item = json.loads(line)
+    if "pid" not in item:
+        continue
+    start = datetime.datetime.fromisoformat(item["pid_start"][:26] + "+00:00").timestamp()
+    assert abs(start - boot - told[item["pid"]] / hertz) < 0.1, item
+    checked += 1
+assert checked == 20, checked' "$PLACE/told"
+}
+
+@test "who names the owner of a port in use and of one released" {
+	daemon_start
+	sink_start 127.0.0.1 7000
+	mkfifo "$PLACE/hold"
+	managed -- "$TOOLS/connector" -f -w 127.0.0.1 7000 <"$PLACE/hold" >"$PLACE/tuples" 3>&- &
+	local pid=$!
+	exec 4>"$PLACE/hold"
+	wait_until 5 grep -q ready "$PLACE/tuples"
+	read -r _ port _ <"$PLACE/tuples"
+	run srcport who "$port" --json
+	[ "$status" = 0 ]
+	grep -q "\"pid\": *$pid\b" <<<"$output"
+	exec 4>&-
+	wait "$pid"
+	wait_until 3 closed_count_is "sport = $port" 1
+	local from=${EPOCHREALTIME/./}
+	run srcport who "$port" --json
+	local took=$((${EPOCHREALTIME/./} - from))
+	[ "$status" = 0 ]
+	grep -q "\"pid\": *$pid\b" <<<"$output"
+	grep -q "$TOOLS/connector" <<<"$output"
+	echo "took $took us" >&2
+	((took < 50000))
+}
+
+@test "who on a port nobody used is 1" {
+	daemon_start
+	run srcport who 1025
+	[ "$status" = 1 ]
+}
+
+@test "sessions have bytes both ways and how they ended" {
+	daemon_start
+	sink_start -e 127.0.0.1 7000
+	managed -- "$TOOLS/connector" -f -e 127.0.0.1 7000
+	wait_until 3 closed_count_is 'dport = 7000 and comm = connector' 1
+	run sessions 'dport = 7000 and comm = connector' tx_bytes rx_bytes end_reason picked_by pool
+	[[ $output == '6 6 fin srcport '* ]]
+	run managed -- "$TOOLS/connector" -e 127.0.0.1 7009
+	wait_until 3 closed_count_is 'dport = 7009' 1
+	run sessions 'dport = 7009' end_reason
+	[ "$output" = refused ]
+}
+
+@test "a killed daemon loses no session that closed more than a second before" {
+	daemon_start
+	daemon_programs >"$PLACE/programs"
+	[ -s "$PLACE/programs" ]
+	sink_start -e 127.0.0.1 7000
+	mkfifo "$PLACE/hold"
+	managed -- "$TOOLS/connector" -k -f -e -n 500 127.0.0.1 7000 >"$PLACE/closed"
+	managed -- sh -c '"$1" -n 20 -w -e 127.0.0.1 7000; exec "$1" -n 5 -e 127.0.0.1 7000' \
+		sh "$TOOLS/connector" <"$PLACE/hold" >"$PLACE/open" 3>&- &
+	exec 4>"$PLACE/hold"
+	wait_until 5 grep -q ready "$PLACE/open"
+	sleep 1.2
+	daemon_end KILL
+	wait_until 5 programs_are_gone "$PLACE/programs"
+	# The open sessions go on, and new ones work: the kernel picks.
+	[ "$(in_net ss -Htn state established dport = 7000 | wc -l)" = 20 ]
+	exec 4>&-
+	wait $!
+	sed /ready/d "$PLACE/open" | tail -n 5 >"$PLACE/after"
+	all_in_pool "$PLACE/after" 32768 49151
+	# Without a daemon the ledger answers; and the next one opens it.
+	sessions 'dport = 7000 and comm = connector' src sport >"$PLACE/ledger"
+	awk '{ print $2 }' "$PLACE/closed" | sort >"$PLACE/closed.ports"
+	awk '{ print $2 }' "$PLACE/ledger" | sort | comm -23 "$PLACE/closed.ports" - >"$PLACE/lost"
+	[ ! -s "$PLACE/lost" ]
+	daemon_start
+	daemon_end TERM
+	no_run_cgroup
+}
+
+@test "sessions open when the daemon was killed get an end from the next one" {
+	daemon_start
+	sink_start 127.0.0.1 7000
+	mkfifo "$PLACE/hold"
+	managed -- "$TOOLS/connector" -w 127.0.0.1 7000 <"$PLACE/hold" >"$PLACE/open" 3>&- &
+	exec 4>"$PLACE/hold"
+	wait_until 5 grep -q ready "$PLACE/open"
+	sleep 1.2
+	daemon_end KILL
+	exec 4>&-
+	wait $!
+	daemon_start
+	run sessions 'dport = 7000 and comm = connector' end_reason
+	[ "$output" = lost ]
+	run srcport sessions --json --since '5m ago'
+	grep -q '"complete": *false' <<<"$(tail -n 1 <<<"$output")"
+}
+
+@test "a second daemon on the same cgroup says that one is running" {
+	daemon_start
+	run "$BUILD/srcportd" --state "$PLACE/other" --socket "$PLACE/other.socket" \
+		--cgroup "$CGROUP"
+	[ "$status" = 2 ]
+	grep -qi 'running\|another\|already' <<<"$output"
+	daemon_answers
+}
+
+@test "a ledger that is not a database stops the daemon with its name" {
+	daemon_start
+	daemon_end TERM
+	file=$(find "$STATE" -type f -size +0 | head -n 1)
+	rm -f "$file"-*
+	echo 'this is not a database, but it is long enough to be read' >"$file"
+	cp "$file" "$PLACE/garbage"
+	run "$BUILD/srcportd" --state "$STATE" --socket "$SRCPORT_SOCKET" --cgroup "$CGROUP"
+	[ "$status" = 2 ]
+	grep -q "$STATE" <<<"$output"
+	cmp "$file" "$PLACE/garbage"
+	run managed -- touch "$PLACE/ran"
+	[ "$status" = 125 ]
+	grep -q "$STATE" <<<"$output"
+	[ ! -e "$PLACE/ran" ]
+}
+
+@test "a state folder that is read-only stops the daemon with its name" {
+	mkdir "$PLACE/disk"
+	mount -t tmpfs -o size=1m,ro tmpfs "$PLACE/disk"
+	run "$BUILD/srcportd" --state "$PLACE/disk/state" --socket "$SRCPORT_SOCKET" \
+		--cgroup "$CGROUP"
+	[ "$status" = 2 ]
+	grep -q "$PLACE/disk/state" <<<"$output"
+}
+
+@test "a full disk stops the daemon with its name" {
+	mkdir "$PLACE/disk"
+	mount -t tmpfs -o size=64k tmpfs "$PLACE/disk"
+	dd if=/dev/zero of="$PLACE/disk/ballast" bs=4k 2>/dev/null || true
+	run "$BUILD/srcportd" --state "$PLACE/disk/state" --socket "$SRCPORT_SOCKET" \
+		--cgroup "$CGROUP"
+	[ "$status" = 2 ]
+	grep -q "$PLACE/disk/state" <<<"$output"
+	SRCPORT_STATE=$PLACE/disk/state run managed -- true
+	[ "$status" = 125 ]
+	grep -q "$PLACE/disk/state" <<<"$output"
+}
+
+@test "without privilege srcportd is 2 and says so" {
+	copy_for_everyone
+	run setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \
+		--inh-caps=-all "$PLACE/srcportd" --state "$STATE" --socket "$SRCPORT_SOCKET"
+	[ "$status" = 2 ]
+	grep -qiE 'root|privilege|permission|permitted|CAP_' <<<"$output"
+}
+
+@test "the daemon leaves no program, cgroup or socket behind" {
+	daemon_start
+	daemon_programs >"$PLACE/programs"
+	[ -s "$PLACE/programs" ]
+	managed -- "$TOOLS/connector" -n 10 10.9.0.2 80 >/dev/null
+	daemon_end TERM
+	wait_until 5 programs_are_gone "$PLACE/programs"
+	no_run_cgroup
+	[ ! -e "$SRCPORT_SOCKET" ]
+}
