@@ -28,12 +28,22 @@ enum event_picked_by {
 	EVENT_PICKED_PROGRAM = 3,
 };
 
+/* How a session ended; the values of enum end_reason in model/session.h. */
+enum event_end {
+	EVENT_END_UNKNOWN = 0,
+	EVENT_END_FIN = 1,
+	EVENT_END_RESET = 2,
+	EVENT_END_REFUSED = 3,
+	EVENT_END_UNREACHABLE = 4,
+	EVENT_END_TIMEOUT = 5,
+};
+
 struct event_head {
 	__u64 time_ns;
 	__u8 kind; /* enum event_kind */
 	__u8 protocol;
 	__u8 picked_by;	 /* EVENT_OPEN: enum event_picked_by */
-	__u8 end_reason; /* EVENT_CLOSE: the values of enum end_reason in model/session.h */
+	__u8 end_reason; /* EVENT_CLOSE: enum event_end */
 	__u32 pool;	 /* EVENT_OPEN: the pool's number in the kernel; 0: none */
 };
 
@@ -109,7 +119,7 @@ struct event_exit {
 };
 
 _Static_assert(sizeof(struct event_head) == 16, "event ABI");
-_Static_assert(sizeof(struct event_open) == 120, "event ABI");
+_Static_assert(sizeof(struct event_open) == 112, "event ABI");
 _Static_assert(sizeof(struct event_established) == 48, "event ABI");
 _Static_assert(sizeof(struct event_close) == 72, "event ABI");
 _Static_assert(sizeof(struct event_fork) == 40, "event ABI");

@@ -45,6 +45,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	unsigned long skc_flags; /* sk_flags: bits of enum sock_flags */
 };
 
 struct socket;
@@ -66,6 +67,14 @@ struct inet_sock {
 	__be16 inet_sport;
 	unsigned long inet_flags;
 };
+
+/* Before 6.6 (commit 3f7e753206bb) the flag was a bit of its own. */
+struct inet_sock___before_6_6 {
+	__u8 bind_address_no_port : 1;
+};
+
+/* inet_sock.inet_flags; the kernel's enum has no name, so libbpf cannot look it up. */
+#define INET_FLAGS_BIND_ADDRESS_NO_PORT 18
 
 struct tcp_options_received {
 	__u16 tstamp_ok : 1;
@@ -171,6 +180,7 @@ enum {
 #define IPPROTO_UDP_NUMBER   17
 #define RCV_SHUTDOWN	     1
 #define SOCK_BINDPORT_LOCK   8 /* sk_userlocks: the port was asked for, not drawn by the kernel */
+#define SOCK_DONE	     1 /* bit of skc_flags: the peer's FIN has come */
 #define PORT_MAX	     65535
 #define NS_PER_S	     1000000000ULL
 
