@@ -48,6 +48,7 @@ while [ $# -gt 0 ]; do
 done
 
 packages_need_root ./run.sh || exit 125
+# shellcheck disable=SC2086 # a list of names
 packages_install "$ask" $packages_build || exit 125
 make -s -C "$top" -j"$(nproc)" all </dev/null >&2 || fail 'the build failed'
 
@@ -65,15 +66,16 @@ scratch=$(mktemp) || exit 125
 trap 'rm -f "$scratch"' EXIT
 # Ctrl-C is for the command; we stay to list its sessions.
 trap : INT QUIT
+where="the ledger in $SRCPORT_STATE"
+"$srcport" status >/dev/null 2>&1 && where='the running srcportd'
 # srcport run becomes CMD without a fork, so the pid of this shell is CMD's, and the
 # command's cgroup is named after it.
-sh -c 'echo $$ >&3; exec "$@" 3>&-' sh "$srcport" run ${ports:+--ports "$ports"} \
-	${pool:+--pool "$pool"} ${sharing:+--sharing "$sharing"} -- "$@" 3>"$scratch"
+sh -c 'echo $$ >"$0" && exec "$@"' "$scratch" "$srcport" run ${ports:+--ports "$ports"} \
+	${pool:+--pool "$pool"} ${sharing:+--sharing "$sharing"} -- "$@"
 status=$?
 read -r pid <"$scratch"
-echo "run.sh: ended with status $status; its sessions, from the ledger in" \
-	"$("$srcport" status >/dev/null 2>&1 && echo "srcportd's folder" || echo "$SRCPORT_STATE"):" >&2
+echo "run.sh: ended with status $status; its sessions, from $where:" >&2
 # What closed a moment ago reaches the ledger within a second.
 sleep 1
-"$srcport" sessions --since "$since" "cgroup = *srcport-$pid-*" >&2
+"$srcport" sessions --since "$since" "cgroup = *srcport-$pid-*"
 exit "$status"
