@@ -18,9 +18,11 @@ packages_install "$ask" $packages_build $packages_test || exit 2
 counts=$(mktemp) || exit 2
 trap 'rm -f "$counts"' EXIT
 broken=0
-make -j"$(nproc)" all || broken=1
-make TEST_COUNTS="$counts" check || broken=1
-make TEST_COUNTS="$counts" check-root || broken=1
+for target in all check check-root; do
+	make -j"$(nproc)" TEST_COUNTS="$counts" "$target" && continue
+	broken=1
+	[ "$target" != all ] || break
+done
 
 # Each line: passed, failed, skipped. A build that broke counts as a failure.
 awk -v broken="$broken" '

@@ -123,3 +123,31 @@ no_program_but() {
 	[ "$status" = 125 ]
 	[ ! -e "$PLACE/ran" ]
 }
+
+need_own_build() {
+	[ "$BUILD" = "$TOP/build" ] || skip "run.sh builds into build/, these tests use $BUILD"
+}
+
+@test "run.sh runs a command, passes its status on and ends with its sessions" {
+	need_own_build
+	run in_place env -u MAKEFLAGS -u MAKELEVEL "$TOP/run.sh" --yes --ports 50000-50099 \
+		sh -c '"$1" 10.9.0.2 80; exit 9' sh "$TOOLS/connector"
+	[ "$status" = 9 ]
+	port=$(awk '$1 == "10.9.0.1" { print $2 }' <<<"$output")
+	[[ $port == 500?? ]]
+	# Once from the connector, once among the sessions.
+	[ "$(grep -c "\b$port\b" <<<"$output")" = 2 ]
+}
+
+@test "run.sh without a command observes until it is ended" {
+	need_own_build
+	in_place env -u MAKEFLAGS -u MAKELEVEL "$TOP/run.sh" --yes >"$PLACE/out" 2>&1 3>&- &
+	local daemon=$!
+	wait_until 30 daemon_answers
+	in_place "$TOOLS/connector" 10.9.0.2 80 >"$PLACE/tuples"
+	read -r _ port _ <"$PLACE/tuples"
+	wait_until 5 grep -q "\b$port\b" "$PLACE/out"
+	kill -TERM "$daemon"
+	wait "$daemon"
+	! daemon_answers
+}
