@@ -21,9 +21,13 @@ struct policy_notes {
 	struct policy_note notes[POLICY_NOTES_MAX];
 };
 
+/* Add a warning of the file as a whole. */
+void policy_notes_warn(struct policy_notes *notes, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /*
  * Parse text (NUL-terminated). *ret starts from policy_init() and is valid only when
- * error_count is 0. Returns 0 or -EINVAL.
+ * error_count is 0. notes starts empty. Returns 0, -EINVAL or -ENOMEM.
  */
 int policy_parse(const char *text, struct policy *ret, struct policy_notes *notes);
 
