@@ -515,7 +515,7 @@ int policy_read(const char *path, struct policy *ret, struct policy_notes *notes
 {
 	CLEANUP_FREE char *text = malloc(FILE_MAX + 2);
 	struct parser parser = {.notes = notes};
-	size_t length;
+	size_t length = 0;
 	int err;
 
 	notes->count = 0;
