@@ -34,6 +34,15 @@ int alloc_attach(struct alloc *alloc, int cgroup_fd, uint64_t cgroup_id, uint32_
 void alloc_detach(struct alloc *alloc, uint64_t cgroup_id);
 
 /*
+ * Make the pool ready in the network namespace behind netns_fd (-1: the caller's),
+ * before the first session there asks: what others hold in it is set aside. A namespace
+ * that nobody prepared is made ready at its first connect(), and listed at the next
+ * tick.
+ */
+int alloc_prepare(struct alloc *alloc, uint32_t pool, int netns_fd,
+		  struct fault *fault);
+
+/*
  * Call about once a second: new keys, ports set aside that may be tried again,
  * quarantine that ended, ports that others hold in the namespaces in use.
  */
@@ -58,12 +67,13 @@ struct alloc_count {
 struct alloc_pool_count {
 	uint32_t pool;
 	uint64_t capacity;
-	uint64_t held;	  /* ports in use or set aside, over all namespaces, TCP and UDP */
+	uint64_t held; /* ports in use or set aside, over all namespaces, TCP and UDP */
 	uint64_t resting; /* tuples */
 };
 
 void alloc_count(const struct alloc *alloc, struct alloc_count *ret);
-int alloc_pool_count(const struct alloc *alloc, uint32_t pool, struct alloc_pool_count *ret);
+int alloc_pool_count(const struct alloc *alloc, uint32_t pool,
+		     struct alloc_pool_count *ret);
 /* CPU time of the BPF programs in ns and runs so far, where bpf_stats is on; else 0. */
 void alloc_run_time(const struct alloc *alloc, uint64_t *ret_ns, uint64_t *ret_runs);
 

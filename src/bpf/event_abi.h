@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * event_abi.h - the records that collect.bpf.c writes into the ring buffer and
- * collect.c reads. Times are CLOCK_BOOTTIME in ns. Addresses are 16 bytes in network order,
- * IPv4 as v4-mapped, zero where not known. Ports are host order, 0 where not known.
+ * collect.c reads. Times are CLOCK_BOOTTIME in ns. Addresses are 16 bytes in network
+ * order, IPv4 as v4-mapped, zero where not known. Ports are host order, 0 where not
+ * known.
  */
 #ifndef BPF_EVENT_ABI_H
 #define BPF_EVENT_ABI_H
@@ -12,12 +13,13 @@
 #endif
 
 enum event_kind {
-	EVENT_OPEN = 1,	       /* struct event_open: a connect() is under way */
-	EVENT_ESTABLISHED = 2, /* struct event_established: only where EVENT_OPEN had no port */
-	EVENT_CLOSE = 3,       /* struct event_close */
-	EVENT_FORK = 4,	       /* struct event_fork: a new process, before it first runs */
-	EVENT_EXEC = 5,	       /* struct event_exec: a new program image */
-	EVENT_EXIT = 6,	       /* struct event_exit: the last thread of a process ended */
+	EVENT_OPEN = 1, /* struct event_open: a connect() is under way */
+	EVENT_ESTABLISHED =
+		2, /* struct event_established: only where EVENT_OPEN had no port */
+	EVENT_CLOSE = 3, /* struct event_close */
+	EVENT_FORK = 4,	 /* struct event_fork: a new process, before it first runs */
+	EVENT_EXEC = 5,	 /* struct event_exec: a new program image */
+	EVENT_EXIT = 6,	 /* struct event_exit: the last thread of a process ended */
 };
 
 /* Who gave the source port; the values of enum picked_by in model/session.h. */
@@ -102,7 +104,7 @@ struct event_exec {
 	__u32 pid;
 	__u32 uid;
 	__u32 parent_pid;
-	__u16 exe_from;	      /* the path is exe[exe_from .. EVENT_EXE_MAX), no terminator */
+	__u16 exe_from; /* the path is exe[exe_from .. EVENT_EXE_MAX), no terminator */
 	__u16 cmdline_length; /* bytes of cmdline; arguments end with NUL */
 	__u8 exe_is_cut;      /* the path was longer; its front is missing */
 	__u8 cmdline_is_cut;

@@ -172,16 +172,17 @@ enum {
 	TCP_NEW_SYN_RECV = 12,
 };
 
-#define AF_INET		     2
-#define AF_INET6	     10
-#define SOCK_STREAM	     1
-#define SOCK_DGRAM	     2
-#define IPPROTO_TCP_NUMBER   6
-#define IPPROTO_UDP_NUMBER   17
-#define RCV_SHUTDOWN	     1
-#define SOCK_BINDPORT_LOCK   8 /* sk_userlocks: the port was asked for, not drawn by the kernel */
-#define SOCK_DONE	     1 /* bit of skc_flags: the peer's FIN has come */
-#define PORT_MAX	     65535
-#define NS_PER_S	     1000000000ULL
+#define AF_INET		   2
+#define AF_INET6	   10
+#define SOCK_STREAM	   1
+#define SOCK_DGRAM	   2
+#define IPPROTO_TCP_NUMBER 6
+#define IPPROTO_UDP_NUMBER 17
+#define RCV_SHUTDOWN	   1
+#define SOCK_BINDPORT_LOCK \
+	8	    /* sk_userlocks: the port was asked for, not drawn by the kernel */
+#define SOCK_DONE 1 /* bit of skc_flags: the peer's FIN has come */
+#define PORT_MAX  65535
+#define NS_PER_S  1000000000ULL
 
 #endif /* BPF_KERNEL_H */

@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The allocator's programs in the kernel: connect and bind hooks that give a socket its
+ * port, and the places where the kernel lets go of one.
+ *
+ * A connect() never fails by a fault of ours: wherever we cannot give a port the hook
+ * returns without one, and the kernel picks.
+ */
+#include "alloc/alloc_draw.bpf.h"
+
+#define SOL_SOCKET_NUMBER   1
+#define SO_REUSEADDR_NUMBER 2
+#define EADDRINUSE_NUMBER   98
+#define EADDRNOTAVAIL	    99
+#define BIND_ATTEMPTS	    4
+#define RESTS_PER_CONNECT   2
+#define TIME_WAIT_NS	    (60 * NS_PER_S)
+
+/* ---- spaces ---- */
+
+static __always_inline bool space_fits(const struct alloc_space *space, __u64 netns,
+				       __u32 pool, __u32 protocol)
+{
+	return space->netns == netns && space->pool == pool &&
+	       space->protocol == protocol;
+}
+
+/* The number of the host, made where it is missing; 0: the table is full. */
+__noinline int host_make(__u64 netns, __u32 protocol)
+{
+	struct alloc_host_key key = {.netns = netns, .protocol = protocol};
+	__u32 *known = bpf_map_lookup_elem(&host_ids, &key), number = 0;
+	struct alloc_host *host;
+
+	if (known)
+		return *known;
+	if (bpf_map_pop_elem(&free_hosts, &number))
+		return 0;
+	host = by_id(&hosts, number);
+	if (!host)
+		return 0;
+	host->netns = netns;
+	host->protocol = protocol;
+	if (!bpf_map_update_elem(&host_ids, &key, &number, BPF_NOEXIST))
+		return number;
+	bpf_map_push_elem(&free_hosts, &number, 0);
+	known = bpf_map_lookup_elem(&host_ids, &key);
+	return known ? *known : 0;
+}
+
+struct chunking {
+	__u32 host;
+	__u32 space;
+	__u32 pool;
+	__u32 failed;
+};
+
+/* Give the space the records of one group of 1,024 ports, if the pool has any there. */
+static long chunk_make(__u32 i, void *arg)
+{
+	struct chunking *chunking = arg;
+	struct alloc_space *space = by_id(&spaces, chunking->space);
+	struct alloc_host *host = by_id(&hosts, chunking->host);
+	struct alloc_pool *pool = by_id(&pools, chunking->pool);
+	__u64 group = i, quarter = (__u64)i << 2;
+	__u32 number;
+
+	if (!space || !host || !pool)
+		return 1;
+	PICK_BOUND(group, 63);
+	PICK_BOUND(quarter, 252);
+	if (!(pool->members.per_256[quarter] | pool->members.per_256[quarter + 1] |
+	      pool->members.per_256[quarter + 2] | pool->members.per_256[quarter + 3]))
+		return 0;
+	if (!host->chunk[group]) {
+		if (bpf_map_pop_elem(&free_chunks, &number)) {
+			chunking->failed = 1;
+			return 1;
+		}
+		if (__sync_val_compare_and_swap(&host->chunk[group], 0, number))
+			bpf_map_push_elem(&free_chunks, &number, 0);
+	}
+	space->chunk[group] = host->chunk[group];
+	return 0;
+}
+
+/* The number of the space, made where it is missing; 0: a table is full. */
+__noinline int space_make(__u64 netns, __u32 pool, __u32 protocol)
+{
+	struct alloc_space_key key = {
+		.netns = netns, .pool = pool, .protocol = protocol};
+	__u32 *known = bpf_map_lookup_elem(&space_ids, &key), number = 0;
+	struct chunking chunking = {.pool = pool};
+	struct alloc_space *template, *space;
+
+	if (known)
+		return *known;
+	template = by_id(&templates, pool);
+	chunking.host = host_make(netns, protocol);
+	if (!template || !chunking.host || bpf_map_pop_elem(&free_spaces, &number))
+		return 0;
+	chunking.space = number;
+	space = by_id(&spaces, number);
+	if (!space || bpf_map_update_elem(&spaces, &number, template, BPF_ANY))
+		return 0;
+	space->pool = pool;
+	space->protocol = protocol;
+	space->host = chunking.host;
+	bpf_loop(ALLOC_GROUPS, chunk_make, &chunking, 0);
+	if (!chunking.failed) {
+		space->netns = netns;
+		if (!bpf_map_update_elem(&space_ids, &key, &number, BPF_NOEXIST))
+			return number;
+	}
+	space->netns = 0;
+	bpf_map_push_elem(&free_spaces, &number, 0);
+	known = bpf_map_lookup_elem(&space_ids, &key);
+	return known ? *known : 0;
+}
+
+/* The space of this attachment's pool in the socket's namespace, 0: none. */
+static __always_inline __u32 space_of(struct alloc_attachment *attachment, __u64 netns,
+				      __u32 protocol)
+{
+	__u32 *last = protocol == IPPROTO_TCP_NUMBER ? &attachment->space_tcp
+						     : &attachment->space_udp;
+	__u32 number = *last, pool = attachment->pool;
+	struct alloc_space *space = by_id(&spaces, number);
+
+	if (space && space_fits(space, netns, pool, protocol))
+		return number;
+	number = space_make(netns, pool, protocol);
+	if (!number)
+		STAT_ADD(table_full, 1);
+	*last = number;
+	return number;
+}
+
+/* ---- connect ---- */
+
+static __always_inline void verdict_leave(__u64 cookie, __u32 pool, __u32 picked_by)
+{
+	__u32 thread = bpf_get_current_pid_tgid() & (VERDICT_SLOTS - 1);
+	struct verdict *verdict = by_id(&verdicts, thread);
+
+	if (!verdict)
+		return;
+	verdict->pool = pool;
+	verdict->picked_by = picked_by;
+	verdict->cookie = cookie;
+}
+
+/*
+ * The socket has a port already. Where it is a lease of ours (bound through our hook,
+ * or connect() again after a failure), the lease follows to the new destination.
+ */
+__noinline int lease_follow(struct lease *lease)
+{
+	struct port_record *record;
+	struct alloc_space *space;
+	struct alloc_host *host;
+
+	if (!lease)
+		return 0;
+	space = by_id(&spaces, lease->space);
+	if (!space)
+		return 0;
+	lease->host = space->host;
+	host = by_id(&hosts, lease->host);
+	record = record_in(space->chunk, lease->port);
+	if (!record || !host)
+		return 0;
+	if (USERS(record->counts) && record->holder &&
+	    (__u32)record->holder == (__u32)lease->cookie) {
+		record->holder = holder_of(lease);
+		return 1;
+	}
+	if (host->tuple_count) {
+		struct lease old = *lease;
+
+		old.destination = 0;
+		if (lease_is_shared(&old))
+			lease_end(&old);
+	}
+	if (record->last_cookie != (__u32)lease->cookie && !USERS(record->counts))
+		return 0; /* never was ours: the program's own choice */
+	if (port_claim(lease) ||
+	    (space->protocol == IPPROTO_TCP_NUMBER && port_share(lease))) {
+		dense_mark(lease->space, lease->destination, lease->port, 0);
+		return 1;
+	}
+	return 0;
+}
+
+/* A function of its own for the sake of the stack, 512 bytes for all that call each
+ * other. */
+static __noinline int bind_to(struct bpf_sock_addr *ctx, struct bpf_sock *sk, bool v6,
+			      __u32 port)
+{
+	if (v6) {
+		struct sockaddr_in6 {
+			__u16 family;
+			__be16 port;
+			__be32 flowinfo;
+			__u32 address[4];
+			__u32 scope;
+		} to = {.family = AF_INET6, .port = bpf_htons(port)};
+
+		to.address[0] = sk->src_ip6[0];
+		to.address[1] = sk->src_ip6[1];
+		to.address[2] = sk->src_ip6[2];
+		to.address[3] = sk->src_ip6[3];
+		return bpf_bind(ctx, (struct sockaddr *)&to, sizeof(to));
+	} else {
+		struct sockaddr_in {
+			__u16 family;
+			__be16 port;
+			__u32 address;
+			__u8 zero[8];
+		} to = {.family = AF_INET, .port = bpf_htons(port)};
+
+		to.address = sk->src_ip4;
+		return bpf_bind(ctx, (struct sockaddr *)&to, sizeof(to));
+	}
+}
+
+static __always_inline void set_reuse(struct bpf_sock_addr *ctx, int reuse)
+{
+	bpf_setsockopt(ctx, SOL_SOCKET_NUMBER, SO_REUSEADDR_NUMBER, &reuse,
+		       sizeof(reuse));
+}
+
+/* Draw, and bind; a port that something else holds is set aside and another drawn. */
+static __always_inline bool lease_bind(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+				       bool v6, struct lease *lease)
+{
+	for (int i = 0; i < BIND_ATTEMPTS; i++) {
+		int drew = lease_draw(lease), err;
+
+		if (!drew)
+			return false;
+		err = bind_to(ctx, sk, v6, lease->port);
+		if (!err) {
+			STAT_ADD(picks, 1);
+			if (drew == DREW_SHARED)
+				STAT_ADD(shared, 1);
+			return true;
+		}
+		if (err != -EADDRINUSE_NUMBER) {
+			lease_end(lease);
+			return false;
+		}
+		STAT_ADD(conflicts, 1);
+		lease_set_aside(lease, 0);
+	}
+	return false;
+}
+
+static __always_inline int exhausted(const struct alloc_pool *pool)
+{
+	if (!pool->refuses) {
+		STAT_ADD(fallbacks, 1);
+		return 1;
+	}
+	STAT_ADD(refusals, 1);
+	bpf_set_retval(-EADDRNOTAVAIL);
+	return 0;
+}
+
+static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
+					const __u32 *address)
+{
+	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	__u32 protocol = ctx->protocol, pool_number = attachment->pool;
+	struct bpf_sock *sk = ctx->sk;
+	struct lease lease = {};
+	struct alloc_pool *pool;
+	bool is_tcp;
+
+	if (!pool_number || !sk ||
+	    (protocol != IPPROTO_TCP_NUMBER && protocol != IPPROTO_UDP_NUMBER))
+		return 1;
+	is_tcp = protocol == IPPROTO_TCP_NUMBER;
+	lease.cookie = bpf_get_socket_cookie(ctx);
+	pool = by_id(&pools, pool_number);
+	lease.space = space_of(attachment, bpf_get_netns_cookie(ctx), protocol);
+	if (!pool || !lease.space) {
+		verdict_leave(lease.cookie, pool_number,
+			      sk->src_port ? EVENT_PICKED_PROGRAM
+					   : EVENT_PICKED_KERNEL);
+		return 1;
+	}
+	/* Bit 0 set: 0 means no destination. */
+	lease.destination = pick_destination(*(struct pick_key *)&hash_key, address,
+					     ctx->user_port) |
+			    1;
+	if (is_tcp)
+		lease.now_ns = bpf_ktime_get_boot_ns();
+	if (sk->src_port) {
+		lease.port = sk->src_port;
+		verdict_leave(lease.cookie, pool_number,
+			      lease_follow(&lease) ? EVENT_PICKED_SRCPORT
+						   : EVENT_PICKED_PROGRAM);
+		return 1;
+	}
+	if (is_tcp) {
+		for (int i = 0; i < RESTS_PER_CONNECT; i++)
+			if (!rests_pop(lease.now_ns, 0))
+				break;
+		if (pool->sharing != ALLOC_SHARING_NEVER)
+			set_reuse(ctx, 1);
+	}
+	if (lease_bind(ctx, sk, v6, &lease)) {
+		verdict_leave(lease.cookie, pool_number, EVENT_PICKED_SRCPORT);
+		return 1;
+	}
+	verdict_leave(lease.cookie, pool_number, EVENT_PICKED_KERNEL);
+	return exhausted(pool);
+}
+
+SEC("cgroup/connect4")
+int alloc_connect4(struct bpf_sock_addr *ctx)
+{
+	/* As v4-mapped, and 0.0.0.0 as the kernel will have it. */
+	__u32 address[4] = {0, 0, bpf_htonl(0xffff), ctx->user_ip4};
+
+	if (!address[3])
+		address[3] = bpf_htonl(0x7f000001);
+	return connect_hook(ctx, false, address);
+}
+
+SEC("cgroup/connect6")
+int alloc_connect6(struct bpf_sock_addr *ctx)
+{
+	__u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
+			    ctx->user_ip6[3]};
+
+	if (!(address[0] | address[1] | address[2] | address[3]))
+		address[3] = bpf_htonl(1);
+	return connect_hook(ctx, true, address);
+}
+
+/* ---- bind ---- */
+
+/* IP_BIND_ADDRESS_NO_PORT is set: the port will be drawn at connect(), by us. */
+static __always_inline bool bind_is_late(struct bpf_sock_addr *ctx)
+{
+	struct inet_sock___before_6_6 *old;
+	struct inet_sock *inet = NULL;
+
+	/* The context begins with the kernel's socket (struct bpf_sock_addr_kern). */
+	if (bpf_probe_read_kernel(&inet, sizeof(inet), ctx) || !inet)
+		return false;
+	if (bpf_core_field_exists(inet->inet_flags))
+		return BPF_CORE_READ(inet, inet_flags) >>
+			       INET_FLAGS_BIND_ADDRESS_NO_PORT &
+		       1;
+	old = (void *)inet;
+	return BPF_CORE_READ_BITFIELD_PROBED(old, bind_address_no_port);
+}
+
+static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
+{
+	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	__u32 protocol = ctx->protocol;
+	struct lease lease = {};
+
+	if (ctx->user_port || !attachment->pool ||
+	    (protocol != IPPROTO_TCP_NUMBER && protocol != IPPROTO_UDP_NUMBER) ||
+	    bind_is_late(ctx))
+		return 1;
+	lease.space = space_of(attachment, bpf_get_netns_cookie(ctx), protocol);
+	if (!lease.space)
+		return 1;
+	lease.cookie = bpf_get_socket_cookie(ctx);
+	if (!lease_draw(&lease)) {
+		STAT_ADD(fallbacks, 1);
+		return 1;
+	}
+	ctx->user_port = bpf_htons(lease.port);
+	STAT_ADD(picks, 1);
+	return 1;
+}
+
+SEC("cgroup/bind4")
+int alloc_bind4(struct bpf_sock_addr *ctx)
+{
+	return bind_hook(ctx);
+}
+
+SEC("cgroup/bind6")
+int alloc_bind6(struct bpf_sock_addr *ctx)
+{
+	return bind_hook(ctx);
+}
+
+/* ---- letting go ---- */
+
+static __always_inline __u32 host_of(__u64 netns, __u32 protocol)
+{
+	struct alloc_host_key key = {.netns = netns, .protocol = protocol};
+	__u32 *number = bpf_map_lookup_elem(&host_ids, &key);
+
+	return number ? *number : 0;
+}
+
+static __always_inline __u64 destination_of(__u16 family, __be32 v4, const __u32 *v6,
+					    __be16 port)
+{
+	__u32 address[4] = {0, 0, bpf_htonl(0xffff), v4};
+
+	if (family == AF_INET6) {
+		address[0] = v6[0];
+		address[1] = v6[1];
+		address[2] = v6[2];
+		address[3] = v6[3];
+	}
+	return pick_destination(*(struct pick_key *)&hash_key, address, port) | 1;
+}
+
+/* How long the tuple rests after this close, and under which rules. */
+static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
+					int old_state)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_space *space = record ? by_id(&spaces, record->space) : NULL;
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+	__u64 rest_ns;
+
+	if ((old_state != TCP_FIN_WAIT2 && old_state != TCP_CLOSING) || sk->sk_err ||
+	    !tcp || !pool)
+		return;
+	rest_ns = pool->quarantine_ns;
+	/* Without timestamps the kernel does not give a tuple in TIME_WAIT again (RFC
+	 * 6191). */
+	if (!BPF_CORE_READ_BITFIELD(tcp, rx_opt.tstamp_ok)) {
+		if (rest_ns < TIME_WAIT_NS)
+			rest_ns = TIME_WAIT_NS;
+		lease->rest_flags |= REST_NOT_EARLY;
+	}
+	if (!rest_ns)
+		return;
+	/* The peer has not closed yet: tcp_fin_timeout may pass before TIME_WAIT
+	 * begins. */
+	if (old_state == TCP_FIN_WAIT2 && !(sk->sk_shutdown & RCV_SHUTDOWN)) {
+		rest_ns += TIME_WAIT_NS;
+		lease->rest_flags |= REST_NOT_EARLY;
+	}
+	if (pool->sharing == ALLOC_SHARING_NEVER)
+		lease->rest_flags |= REST_NOT_EARLY | REST_HOLDS_PORT;
+	lease->rest_until_ns = lease->now_ns + rest_ns;
+}
+
+/* A port that is not shared stays bound until its socket is closed, not only its
+ * connection. */
+static __always_inline bool waits_for_close(const struct lease *lease, struct sock *sk)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_space *space = record ? by_id(&spaces, record->space) : NULL;
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+
+	return pool && pool->sharing == ALLOC_SHARING_NEVER && sk->sk_socket;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
+{
+	struct lease lease = {};
+	__u32 daddr[4];
+
+	if (new_state != TCP_CLOSE || old_state == TCP_SYN_RECV ||
+	    old_state == TCP_NEW_SYN_RECV || sk->__sk_common.skc_num < 1024)
+		return 0;
+	lease.host =
+		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
+	if (!lease.host)
+		return 0;
+	lease.port = sk->__sk_common.skc_num;
+	lease.cookie = bpf_get_socket_cookie(sk);
+	daddr[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
+	daddr[1] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[1];
+	daddr[2] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[2];
+	daddr[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
+	lease.destination =
+		destination_of(sk->__sk_common.skc_family, sk->__sk_common.skc_daddr,
+			       daddr, sk->__sk_common.skc_dport);
+	lease.now_ns = bpf_ktime_get_boot_ns();
+	if (waits_for_close(&lease, sk))
+		return 0;
+	rest_decide(&lease, sk, old_state);
+	if (lease.rest_until_ns)
+		ring_make_room(lease.now_ns);
+	lease_end(&lease);
+	return 0;
+}
+
+/* Read a field of the kernel's socket, which is what this context points at. */
+#define READ_SOCK(ctx, field, to)                                     \
+	bpf_probe_read_kernel(                                        \
+		(to), bpf_core_field_size(struct sock_common, field), \
+		(void *)(ctx) + bpf_core_field_offset(struct sock_common, field))
+
+SEC("cgroup/sock_release")
+int alloc_sock_release(struct bpf_sock *ctx)
+{
+	__u32 protocol = ctx->protocol, daddr[4] = {};
+	struct lease lease = {};
+	__be32 v4 = 0;
+	__be16 dport = 0;
+	__u16 port = 0;
+
+	if (protocol != IPPROTO_UDP_NUMBER &&
+	    (protocol != IPPROTO_TCP_NUMBER || ctx->state != TCP_CLOSE))
+		return 1;
+	READ_SOCK(ctx, skc_num, &port);
+	if (port < 1024)
+		return 1;
+	lease.host = host_of(bpf_get_netns_cookie(ctx), protocol);
+	if (!lease.host)
+		return 1;
+	lease.port = port;
+	lease.cookie = bpf_get_socket_cookie(ctx);
+	if (protocol == IPPROTO_TCP_NUMBER) {
+		READ_SOCK(ctx, skc_daddr, &v4);
+		READ_SOCK(ctx, skc_v6_daddr, daddr);
+		READ_SOCK(ctx, skc_dport, &dport);
+		lease.destination = destination_of(ctx->family, v4, daddr, dport);
+		lease.now_ns = bpf_ktime_get_boot_ns();
+	}
+	lease_end(&lease);
+	return 1;
+}
+
+/* ---- what user space asks ---- */
+
+static __always_inline void serve_set_aside(void)
+{
+	struct alloc_space *space = by_id(&spaces, ask.space);
+	struct lease lease = {.space = ask.space, .port = ask.port, .cookie = 1};
+
+	if (!space)
+		return;
+	lease.host = space->host;
+	if (port_claim(&lease))
+		ask.result = lease_set_aside(&lease, ask.flags);
+}
+
+static long open_again(__u32 i, void *arg)
+{
+	struct dense *dense = by_id(&denses, i);
+
+	(void)arg;
+	if (dense && dense->state && dense->key.space == ask.space)
+		port_map_give(&dense->open, ask.port);
+	return 0;
+}
+
+/*
+ * Two kinds of ports were set aside: those something foreign held, which carry a
+ * count of their own, and those another pool of ours held, which are just missing.
+ */
+static __always_inline void serve_return(void)
+{
+	struct alloc_space *space = by_id(&spaces, ask.space);
+	struct port_record *record = space ? record_in(space->chunk, ask.port) : NULL;
+	__u32 none = 0;
+
+	if (!record || port_map_has(&space->unused, ask.port))
+		return;
+	if (record->flags & RECORD_FOREIGN) {
+		record->flags = 0;
+		ask.result = port_unuse(space->host, ask.port, 0);
+	} else if (!USERS(record->counts) && !record->holder &&
+		   is_member(space, ask.port)) {
+		ask.result = port_map_give(&space->unused, ask.port);
+	}
+	if (!ask.result)
+		return;
+	__sync_fetch_and_add(&space->aside_count, -1);
+	if (space->dense_count)
+		bpf_loop(ALLOC_DENSE, open_again, &none, 0);
+}
+
+static __always_inline void serve_forget(void)
+{
+	struct port_record *record = record_of(ask.host, ask.port);
+	struct lease lease = {.host = ask.host, .port = ask.port, .cookie = ask.holder};
+
+	if (record && record->holder == ask.holder)
+		ask.result = lease_end(&lease);
+}
+
+static long dense_of_space_forget(__u32 i, void *arg)
+{
+	struct dense *dense = by_id(&denses, i);
+
+	(void)arg;
+	if (dense && dense->state && dense->key.space == ask.space)
+		dense_forget(i);
+	return 0;
+}
+
+static __always_inline void serve_drop_space(void)
+{
+	struct alloc_space *space = by_id(&spaces, ask.space);
+	struct alloc_space_key key = {};
+	__u32 number = ask.space;
+
+	if (!space || !space->netns)
+		return;
+	key.netns = space->netns;
+	key.pool = space->pool;
+	key.protocol = space->protocol;
+	if (bpf_map_delete_elem(&space_ids, &key))
+		return;
+	bpf_loop(ALLOC_DENSE, dense_of_space_forget, &key, 0);
+	space->netns = 0;
+	bpf_map_push_elem(&free_spaces, &number, 0);
+	ask.result = 1;
+}
+
+static long sweep_one(__u32 i, void *arg)
+{
+	(void)i;
+	return !rests_pop(*(__u64 *)arg, 0);
+}
+
+SEC("tc")
+int alloc_serve(struct __sk_buff *ctx)
+{
+	__u64 now_ns = bpf_ktime_get_boot_ns();
+
+	(void)ctx;
+	ask.result = 0;
+	switch (ask.op) {
+	case ALLOC_ASK_MAKE_SPACE:
+		ask.result = space_make(ask.netns, ask.pool, ask.protocol);
+		break;
+	case ALLOC_ASK_SET_ASIDE:
+		serve_set_aside();
+		break;
+	case ALLOC_ASK_RETURN:
+		serve_return();
+		break;
+	case ALLOC_ASK_FORGET:
+		serve_forget();
+		break;
+	case ALLOC_ASK_DROP_SPACE:
+		serve_drop_space();
+		break;
+	case ALLOC_ASK_SWEEP:
+		bpf_loop(ALLOC_RESTS, sweep_one, &now_ns, 0);
+		break;
+	}
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "alloc/alloc.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "alloc/alloc_private.h"
+#include "base/cleanup.h"
+#include "kernel/netns.h"
+
+#include "alloc/alloc.skel.h"
+
+/* Reconciling lists all sockets of the namespaces in use. */
+#define RECONCILE_TICKS 10
+
+DEFINE_CLEANUP(struct alloc, alloc_close)
+
+static int silent(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	(void)format;
+	(void)args;
+	return 0;
+}
+
+static void *map_memory(struct bpf_map *map)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	size_t size = (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map);
+	void *memory;
+
+	size = (size + page - 1) / page * page;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map),
+		      0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void unmap_memory(struct bpf_map *map, void *memory)
+{
+	if (memory)
+		munmap(memory,
+		       (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map));
+}
+
+/* Numbers from..count-1 into a stack of the kernel's, the lowest on top. */
+static int fill_free(struct bpf_map *map, uint32_t from)
+{
+	for (uint32_t number = bpf_map__max_entries(map); number-- > from;)
+		if (bpf_map_update_elem(bpf_map__fd(map), NULL, &number, BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+static int new_key(struct pick_key *ret)
+{
+	struct pick_key key;
+
+	if (getrandom(&key, sizeof(key), 0) != sizeof(key))
+		return -EIO;
+	*ret = key;
+	return 0;
+}
+
+static int load(struct alloc *alloc, struct fault *fault)
+{
+	struct pick_key key;
+	int err;
+
+	err = new_key(&key);
+	if (err)
+		return fault_set(fault, err, "no random numbers from getrandom(2)");
+	memcpy((void *)&alloc->bpf->rodata->hash_key, &key, sizeof(key));
+	err = alloc_bpf__load(alloc->bpf);
+	if (err == -EPERM || err == -EACCES)
+		return fault_set(fault, -EPERM,
+				 "cannot load BPF programs: not permitted (needs root, "
+				 "or CAP_BPF, "
+				 "CAP_NET_ADMIN and CAP_PERFMON)");
+	if (err)
+		return fault_set(
+			fault, -ENOTSUP,
+			"cannot load the allocator's BPF programs: %s (needs Linux 6.1 "
+			"or newer with BTF)",
+			strerror(-err));
+	return 0;
+}
+
+static int map_all(struct alloc *alloc, struct fault *fault)
+{
+	alloc->pools = map_memory(alloc->bpf->maps.pools);
+	alloc->templates = map_memory(alloc->bpf->maps.templates);
+	alloc->spaces = map_memory(alloc->bpf->maps.spaces);
+	alloc->hosts = map_memory(alloc->bpf->maps.hosts);
+	alloc->chunks = map_memory(alloc->bpf->maps.chunks);
+	if (!alloc->pools || !alloc->templates || !alloc->spaces || !alloc->hosts ||
+	    !alloc->chunks)
+		return fault_set(fault, -ENOMEM, "cannot map the allocator's tables");
+	return 0;
+}
+
+static int fill_all(struct alloc *alloc, struct fault *fault)
+{
+	int err;
+
+	err = fill_free(alloc->bpf->maps.free_spaces, 1);
+	if (!err)
+		err = fill_free(alloc->bpf->maps.free_hosts, 1);
+	if (!err)
+		err = fill_free(alloc->bpf->maps.free_chunks, 1);
+	if (!err)
+		err = fill_free(alloc->bpf->maps.free_denses, 0);
+	if (err)
+		return fault_set(fault, err, "cannot fill the allocator's tables: %s",
+				 strerror(-err));
+	return 0;
+}
+
+int alloc_open(struct alloc **ret, struct fault *fault)
+{
+	CLEANUP(alloc_close_ptr) struct alloc *alloc = calloc(1, sizeof(*alloc));
+	int err;
+
+	if (!alloc)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	libbpf_set_print(silent);
+	alloc->bpf = alloc_bpf__open();
+	if (!alloc->bpf)
+		return fault_set(fault, -errno,
+				 "cannot open the allocator's BPF object");
+	err = load(alloc, fault);
+	if (!err)
+		err = map_all(alloc, fault);
+	if (!err)
+		err = fill_all(alloc, fault);
+	if (err)
+		return err;
+	err = new_key(&alloc->bpf->bss->draw_key);
+	if (err)
+		return fault_set(fault, err, "no random numbers from getrandom(2)");
+	alloc->suspects = calloc((size_t)ALLOC_HOSTS, sizeof(*alloc->suspects) * 65536);
+	if (!alloc->suspects)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	alloc->bpf->links.alloc_set_state =
+		bpf_program__attach(alloc->bpf->progs.alloc_set_state);
+	if (!alloc->bpf->links.alloc_set_state)
+		return fault_set(fault, -errno,
+				 "cannot attach to tracepoint inet_sock_set_state: %s",
+				 strerror(errno));
+	*ret = TAKE(alloc);
+	return 0;
+}
+
+static void attachment_end(struct attachment *attachment)
+{
+	for (int i = 0; i < HOOK_COUNT; i++)
+		bpf_link__destroy(attachment->links[i]);
+}
+
+void alloc_close(struct alloc *alloc)
+{
+	if (!alloc)
+		return;
+	for (size_t i = 0; i < alloc->attachment_count; i++)
+		attachment_end(&alloc->attachments[i]);
+	if (alloc->bpf) {
+		unmap_memory(alloc->bpf->maps.pools, alloc->pools);
+		unmap_memory(alloc->bpf->maps.templates, alloc->templates);
+		unmap_memory(alloc->bpf->maps.spaces, alloc->spaces);
+		unmap_memory(alloc->bpf->maps.hosts, alloc->hosts);
+		unmap_memory(alloc->bpf->maps.chunks, alloc->chunks);
+	}
+	alloc_bpf__destroy(alloc->bpf);
+	free(alloc->suspects);
+	free(alloc);
+}
+
+static void map_from_set(struct port_map *map, const struct port_set *set)
+{
+	memset(map, 0, sizeof(*map));
+	for (unsigned int port = 1024; port <= 65535; port++)
+		if (port_set_has(set, port))
+			port_map_give(map, port);
+}
+
+static void write_pool(struct alloc_pool *to, const struct pool *pool)
+{
+	to->quarantine_ns = pool->quarantine_ns;
+	to->sharing = pool->sharing == SHARING_NEVER	? ALLOC_SHARING_NEVER
+		      : pool->sharing == SHARING_ALWAYS ? ALLOC_SHARING_ALWAYS
+							: ALLOC_SHARING_WHEN_FULL;
+	to->refuses = pool->exhausted == EXHAUSTED_REFUSE;
+	to->early_reuse = pool->early_reuse;
+	map_from_set(&to->members, &pool->ports);
+	to->first = port_map_select(&to->members, 0);
+	to->last = port_map_select(&to->members, to->members.count - 1);
+}
+
+int alloc_add_pool(struct alloc *alloc, const struct pool *pool, uint32_t *ret_pool,
+		   struct fault *fault)
+{
+	uint32_t number = 1;
+
+	if (!port_set_count(&pool->ports))
+		return fault_set(fault, -EINVAL, "pool %s has no ports", pool->name);
+	while (number < ALLOC_POOLS && alloc->pool_is_used[number])
+		number++;
+	if (number == ALLOC_POOLS)
+		return fault_set(fault, -ENOSPC, "no more than %d pools at once",
+				 ALLOC_POOLS - 1);
+	write_pool(&alloc->pools[number], pool);
+	memset(&alloc->templates[number], 0, sizeof(alloc->templates[number]));
+	alloc->templates[number].unused = alloc->pools[number].members;
+	alloc->pool_is_used[number] = true;
+	*ret_pool = number;
+	return 0;
+}
+
+void alloc_remove_pool(struct alloc *alloc, uint32_t pool)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		struct alloc_ask ask = {.op = ALLOC_ASK_DROP_SPACE, .space = number};
+
+		if (alloc->spaces[number].netns && alloc->spaces[number].pool == pool)
+			alloc_serve(alloc, &ask);
+	}
+	alloc->pool_is_used[pool] = false;
+	alloc_reap_hosts(alloc);
+}
+
+static int attach_hooks(struct alloc *alloc, int cgroup_fd,
+			struct attachment *attachment, struct fault *fault)
+{
+	struct bpf_program *const hooks[HOOK_COUNT] = {
+		alloc->bpf->progs.alloc_sock_release, alloc->bpf->progs.alloc_bind4,
+		alloc->bpf->progs.alloc_bind6,	      alloc->bpf->progs.alloc_connect4,
+		alloc->bpf->progs.alloc_connect6,
+	};
+
+	for (int i = 0; i < HOOK_COUNT; i++) {
+		attachment->links[i] = bpf_program__attach_cgroup(hooks[i], cgroup_fd);
+		if (!attachment->links[i])
+			return fault_set(fault, -errno,
+					 "cannot attach %s to the cgroup: %s",
+					 bpf_program__name(hooks[i]), strerror(errno));
+	}
+	return 0;
+}
+
+int alloc_attach(struct alloc *alloc, int cgroup_fd, uint64_t cgroup_id, uint32_t pool,
+		 struct fault *fault)
+{
+	struct alloc_attachment remembers = {.pool = pool};
+	struct attachment attachment = {.cgroup_id = cgroup_id};
+	int err;
+
+	if (alloc->attachment_count == ATTACHMENTS_MAX)
+		return fault_set(fault, -ENOSPC,
+				 "no more than %d managed cgroups at once",
+				 ATTACHMENTS_MAX);
+	err = attach_hooks(alloc, cgroup_fd, &attachment, fault);
+	if (!err && bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.attachments),
+					&cgroup_id, &remembers, BPF_ANY))
+		err = fault_set(fault, -errno, "cannot give the cgroup its pool: %s",
+				strerror(errno));
+	if (err) {
+		attachment_end(&attachment);
+		return err;
+	}
+	alloc->attachments[alloc->attachment_count++] = attachment;
+	return 0;
+}
+
+void alloc_detach(struct alloc *alloc, uint64_t cgroup_id)
+{
+	for (size_t i = 0; i < alloc->attachment_count; i++) {
+		if (alloc->attachments[i].cgroup_id != cgroup_id)
+			continue;
+		attachment_end(&alloc->attachments[i]);
+		alloc->attachments[i] = alloc->attachments[--alloc->attachment_count];
+		return;
+	}
+}
+
+uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask)
+{
+	char packet[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet,
+		    .data_size_in = sizeof(packet));
+
+	alloc->bpf->bss->ask = *ask;
+	if (bpf_prog_test_run_opts(bpf_program__fd(alloc->bpf->progs.alloc_serve),
+				   &options))
+		return 0;
+	return alloc->bpf->bss->ask.result;
+}
+
+int alloc_prepare(struct alloc *alloc, uint32_t pool, int netns_fd, struct fault *fault)
+{
+	struct alloc_ask ask = {.op = ALLOC_ASK_MAKE_SPACE, .pool = pool};
+	static const uint32_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+	uint64_t cookie;
+	int err;
+
+	err = netns_cookie(netns_fd, &cookie);
+	if (err)
+		return fault_set(fault, err,
+				 "cannot read the network namespace's cookie: %s",
+				 strerror(-err));
+	ask.netns = cookie;
+	for (int i = 0; i < 2; i++) {
+		ask.protocol = protocols[i];
+		if (!alloc_serve(alloc, &ask))
+			return fault_set(fault, -ENOSPC,
+					 "the allocator's tables are full (%d "
+					 "namespaces and pools, "
+					 "%d blocks of 1,024 ports)",
+					 ALLOC_SPACES - 1, ALLOC_CHUNKS - 1);
+	}
+	return alloc_list_netns(alloc, netns_fd, cookie, fault);
+}
+
+void alloc_tick(struct alloc *alloc)
+{
+	const struct alloc_ask sweep = {.op = ALLOC_ASK_SWEEP};
+
+	/* Without new numbers the old key stays: it is secret as well. */
+	new_key(&alloc->bpf->bss->draw_key);
+	alloc_serve(alloc, &sweep);
+	alloc_list_new(alloc);
+	if (++alloc->ticks % RECONCILE_TICKS == 0) {
+		alloc_reconcile(alloc);
+		alloc_reap_hosts(alloc);
+	}
+}
+
+int alloc_verdict_map_fd(const struct alloc *alloc)
+{
+	return bpf_map__fd(alloc->bpf->maps.verdicts);
+}
+
+void alloc_count(const struct alloc *alloc, struct alloc_count *ret)
+{
+	struct alloc_count sum = {0};
+
+	for (int i = 0; i < ALLOC_STAT_SLOTS; i++) {
+		const struct alloc_stats *part = &alloc->bpf->bss->stats[i];
+
+		sum.picks += part->picks;
+		sum.shared += part->shared;
+		sum.early_reuses += part->early_reuses;
+		sum.conflicts += part->conflicts;
+		sum.fallbacks += part->fallbacks;
+		sum.refusals += part->refusals;
+		sum.releases += part->releases;
+		sum.rests += part->rests;
+		sum.rests_cut_short += part->rests_cut_short;
+		sum.table_full += part->table_full;
+	}
+	*ret = sum;
+}
+
+int alloc_pool_count(const struct alloc *alloc, uint32_t pool,
+		     struct alloc_pool_count *ret)
+{
+	struct alloc_pool_count count = {.pool = pool};
+
+	if (!pool || pool >= ALLOC_POOLS || !alloc->pool_is_used[pool])
+		return -ENOENT;
+	count.capacity = alloc->pools[pool].members.count;
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		const struct alloc_space *space = &alloc->spaces[number];
+
+		if (!space->netns || space->pool != pool)
+			continue;
+		count.held += count.capacity - space->unused.count;
+		count.resting += space->resting_count;
+	}
+	*ret = count;
+	return 0;
+}
+
+void alloc_run_time(const struct alloc *alloc, uint64_t *ret_ns, uint64_t *ret_runs)
+{
+	struct bpf_program *program = NULL;
+	uint64_t ns = 0, runs = 0;
+
+	while ((program = bpf_object__next_program(alloc->bpf->obj, program))) {
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+
+		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+			continue;
+		ns += info.run_time_ns;
+		runs += info.run_cnt;
+	}
+	*ret_ns = ns;
+	*ret_runs = runs;
+}

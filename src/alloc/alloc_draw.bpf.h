@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * alloc_draw.bpf.h - which port: the order of choice.
+ *
+ *	1. a port nobody uses,
+ *	2. when sharing allows, a port not used to that destination,
+ *	3. with early reuse, the tuple to that destination that rested longest.
+ *
+ * Each is a uniform draw from its set. A draw that meets a port closed to
+ * this destination is drawn again, which leaves the rest equally likely. Where that
+ * happens too often the destination is *dense* and gets a map of the ports
+ * open to it, built a slice a connect() so that none of them waits long.
+ */
+#ifndef ALLOC_DRAW_BPF_H
+#define ALLOC_DRAW_BPF_H
+
+#include "alloc/alloc_lease.bpf.h"
+
+#define DRAWS		   8
+#define DRAWS_BEFORE_DENSE 3
+#define DENSE_SLICE	   1024
+
+/* A rank below n for this space, or PICK_AGAIN. */
+__noinline __u32 draw_below(__u32 space_number, __u64 destination, __u32 n)
+{
+	struct alloc_space *space = by_id(&spaces, space_number);
+	__u64 counter;
+
+	if (!space || !n || n > PORT_MAX)
+		return PICK_AGAIN;
+	counter = __sync_fetch_and_add(&space->counter, 1);
+	return pick_below(
+		pick_prf(draw_key, counter, destination ^ (__u64)space_number << 32),
+		n);
+}
+
+/* Is the tuple in use or resting? The record of the port's first user is asked too. */
+__noinline int tuple_is_closed(__u64 destination, __u32 host_number, __u32 port,
+			       __u32 now)
+{
+	struct alloc_host *host = by_id(&hosts, host_number);
+	struct port_record *record;
+
+	if (!host)
+		return 1;
+	record = record_in(host->chunk, port);
+	if (!record || (record->flags & RECORD_FOREIGN))
+		return 1;
+	if (USERS(record->counts) && record->holder &&
+	    record->holder >> 32 == (__u32)destination)
+		return 1;
+	return host->tuple_count &&
+	       tuple_find(pick_tuple(destination, host_number, port), now);
+}
+
+static __always_inline int lease_is_closed(const struct lease *lease)
+{
+	return tuple_is_closed(lease->destination, lease->host, lease->port,
+			       now_ms(lease->now_ns));
+}
+
+static __always_inline bool tuple_rests(struct lease *lease)
+{
+	struct alloc_host *host = by_id(&hosts, lease->host);
+
+	return host && host->tuple_count &&
+	       tuple_find(pick_tuple(lease->destination, lease->host, lease->port),
+			  now_ms(lease->now_ns));
+}
+
+/* One draw from the ports nobody uses. 1: taken; 0: met a closed one; -1: there is
+ * none. */
+__noinline int draw_unused(struct lease *lease)
+{
+	struct alloc_space *space;
+	__u32 count, rank;
+
+	if (!lease)
+		return -1;
+	space = by_id(&spaces, lease->space);
+	if (!space)
+		return -1;
+	count = space->unused.count;
+	if (!count || count > PORT_MAX)
+		return -1;
+	rank = draw_below(lease->space, lease->destination, count);
+	if (rank == PICK_AGAIN)
+		return 0;
+	lease->port = port_map_select(&space->unused, rank);
+	if (lease->destination) {
+		if (tuple_rests(lease))
+			return 0;
+	} else {
+		struct port_record *record = record_in(space->chunk, lease->port);
+
+		/* A socket bound for itself alone meets every TIME_WAIT on its port. */
+		if (!record || RESTING(record->counts))
+			return 0;
+	}
+	return port_claim(lease);
+}
+
+/* Take lease->port as its first or as one more user. */
+static __always_inline int port_take(struct lease *lease)
+{
+	return port_claim(lease) || port_share(lease);
+}
+
+/* One draw from all ports of the pool, used or not. 1 or 0. */
+__noinline int draw_any(struct lease *lease)
+{
+	struct alloc_space *space;
+	struct alloc_pool *pool;
+	__u32 count, rank;
+
+	if (!lease)
+		return 0;
+	space = by_id(&spaces, lease->space);
+	if (!space)
+		return 0;
+	pool = by_id(&pools, space->pool);
+	if (!pool)
+		return 0;
+	count = pool->members.count;
+	if (!count || count > PORT_MAX)
+		return 0;
+	rank = draw_below(lease->space, lease->destination, count);
+	if (rank == PICK_AGAIN)
+		return 0;
+	lease->port = port_map_select(&pool->members, rank);
+	if (lease_is_closed(lease))
+		return 0;
+	return port_take(lease);
+}
+
+/* ---- dense destinations: building ---- */
+
+struct build {
+	__u64 destination;
+	__u32 now_ms;
+	__u32 host;
+	__u32 space;
+	__u32 dense;
+	__u32 first;
+	__u32 reserved;
+};
+
+static long build_port(__u32 i, void *arg)
+{
+	struct build *build = arg;
+	struct alloc_space *space = by_id(&spaces, build->space);
+	struct dense *dense = by_id(&denses, build->dense);
+	__u32 port = build->first + i;
+
+	if (!space || !dense || port > PORT_MAX)
+		return 1;
+	if (is_member(space, port) &&
+	    !tuple_is_closed(build->destination, build->host, port, build->now_ms))
+		port_map_give(&dense->open, port);
+	return 0;
+}
+
+struct queueing {
+	__u64 place;
+	__u64 destination;
+	__u32 dense;
+	__u32 space;
+};
+
+/* Queue the rests of this destination, oldest first: the ring has them in that order.
+ */
+static long build_rest(__u32 i, void *arg)
+{
+	struct queueing *queueing = arg;
+	struct rest_ring *all = by_id(&ring, 0);
+	struct dense *dense = by_id(&denses, queueing->dense);
+	__u64 place = queueing->place++, at;
+	struct alloc_rest *rest;
+
+	(void)i;
+	if (!all || !dense || place >= all->tail)
+		return 1;
+	at = place;
+	PICK_BOUND(at, 131071);
+	rest = &all->rests[at];
+	if (rest->destination != queueing->destination ||
+	    rest->space != queueing->space || rest->flags)
+		return 0;
+	at = dense->fifo_tail;
+	PICK_BOUND(at, 65535);
+	dense->fifo[at] = place;
+	dense->fifo_tail++;
+	return 0;
+}
+
+static __always_inline void dense_finish(struct dense *dense, __u32 number,
+					 struct lease *lease)
+{
+	struct rest_ring *all = by_id(&ring, 0);
+	struct queueing queueing = {
+		.destination = lease->destination,
+		.dense = number,
+		.space = lease->space,
+	};
+
+	if (!all)
+		return;
+	queueing.place = all->head;
+	if (all->head != all->tail)
+		bpf_loop(ALLOC_RESTS, build_rest, &queueing, 0);
+	dense->state = DENSE_READY;
+	STAT_ADD(dense_built, 1);
+}
+
+/* Build the next slice. Returns 1 when the map is ready. */
+__noinline int dense_build(struct lease *lease, __u32 number)
+{
+	struct dense *dense = by_id(&denses, number);
+	struct build build = {.dense = number};
+	struct alloc_space *space;
+	struct alloc_pool *pool;
+	__u32 from, total;
+
+	if (!dense || !lease)
+		return 0;
+	if (dense->state == DENSE_READY)
+		return 1;
+	space = by_id(&spaces, lease->space);
+	pool = space ? by_id(&pools, space->pool) : NULL;
+	if (!pool)
+		return 0;
+	total = pool->last - pool->first + 1;
+	from = __sync_fetch_and_add(&dense->cursor, DENSE_SLICE);
+	if (from >= total)
+		return 0;
+	build.destination = lease->destination;
+	build.now_ms = now_ms(lease->now_ns);
+	build.host = lease->host;
+	build.space = lease->space;
+	build.first = pool->first + from;
+	bpf_loop(DENSE_SLICE, build_port, &build, 0);
+	if (__sync_fetch_and_add(&dense->built, DENSE_SLICE) + DENSE_SLICE < total)
+		return 0;
+	dense_finish(dense, number, lease);
+	return 1;
+}
+
+struct eviction {
+	__u64 idle_since_ns;
+	__u32 victim;
+	__u32 reserved;
+};
+
+static long find_idle(__u32 i, void *arg)
+{
+	struct eviction *eviction = arg;
+	struct dense *dense = by_id(&denses, i);
+
+	if (dense && dense->state == DENSE_READY &&
+	    dense->used_ns < eviction->idle_since_ns) {
+		eviction->idle_since_ns = dense->used_ns;
+		eviction->victim = i + 1;
+	}
+	return 0;
+}
+
+static __always_inline void dense_forget(__u32 number)
+{
+	struct dense *dense = by_id(&denses, number);
+	struct alloc_space *space;
+
+	if (!dense || bpf_map_delete_elem(&dense_ids, &dense->key))
+		return;
+	space = by_id(&spaces, dense->key.space);
+	if (space)
+		__sync_fetch_and_add(&space->dense_count, -1);
+	dense->state = 0;
+	bpf_map_push_elem(&free_denses, &number, 0);
+}
+
+/* Give up the map whose destination asked for nothing longest, if that is a second or
+ * more. */
+__noinline int dense_evict(__u64 now_ns)
+{
+	struct eviction eviction = {.idle_since_ns = now_ns - NS_PER_S};
+
+	bpf_loop(ALLOC_DENSE, find_idle, &eviction, 0);
+	if (!eviction.victim)
+		return 0;
+	dense_forget(eviction.victim - 1);
+	return 1;
+}
+
+static long clear_map(__u32 i, void *arg)
+{
+	struct dense *dense = by_id(&denses, *(__u32 *)arg);
+
+	if (!dense || i >= 1024)
+		return 1;
+	dense->open.words[i] = 0;
+	if (i < 256)
+		dense->open.per_256[i] = 0;
+	if (i < 16)
+		dense->open.per_4096[i] = 0;
+	return 0;
+}
+
+/* A map for this destination, empty and about to be built. */
+__noinline int dense_make(struct lease *lease)
+{
+	struct dense_key key = {};
+	struct alloc_space *space;
+	struct dense *dense;
+	__u32 number = 0;
+
+	if (!lease)
+		return 0;
+	space = by_id(&spaces, lease->space);
+	if (!space || dense_find(lease->space, lease->destination))
+		return 0;
+	if (bpf_map_pop_elem(&free_denses, &number) &&
+	    (!dense_evict(lease->now_ns) || bpf_map_pop_elem(&free_denses, &number))) {
+		STAT_ADD(table_full, 1);
+		return 0;
+	}
+	dense = by_id(&denses, number);
+	if (!dense)
+		return 0;
+	bpf_loop(1024, clear_map, &number, 0);
+	dense->open.count = 0;
+	dense->cursor = 0;
+	dense->built = 0;
+	dense->fifo_head = 0;
+	dense->fifo_tail = 0;
+	dense->used_ns = lease->now_ns;
+	key.destination = lease->destination;
+	key.space = lease->space;
+	dense->key = key;
+	dense->state = DENSE_BUILDING;
+	if (bpf_map_update_elem(&dense_ids, &key, &number, BPF_NOEXIST)) {
+		dense->state = 0;
+		bpf_map_push_elem(&free_denses, &number, 0);
+		return 0;
+	}
+	__sync_fetch_and_add(&space->dense_count, 1);
+	return 1;
+}
+
+/* The number of the destination's map plus one, when it is ready; a slice is built when
+ * not. */
+__noinline int dense_ready(struct lease *lease, __u32 at_once)
+{
+	struct dense_key key = {};
+	struct dense *dense;
+	__u32 *number;
+
+	if (!lease)
+		return 0;
+	key.destination = lease->destination;
+	key.space = lease->space;
+	number = bpf_map_lookup_elem(&dense_ids, &key);
+	if (!number)
+		return 0;
+	dense = by_id(&denses, *number);
+	if (!dense)
+		return 0;
+	dense->used_ns = lease->now_ns;
+	if (dense->state == DENSE_READY)
+		return *number + 1;
+	for (int i = 0; i < ALLOC_GROUPS; i++) {
+		if (dense_build(lease, *number))
+			return *number + 1;
+		if (!at_once)
+			return 0;
+	}
+	return 0;
+}
+
+/* ---- dense destinations: drawing ---- */
+
+/* One draw from the ports open to the destination. 1 taken, 0 again, -1 none. */
+__noinline int draw_open(struct lease *lease, __u32 number, __u32 only_unused)
+{
+	struct alloc_space *space;
+	struct dense *dense = by_id(&denses, number);
+	__u32 count, rank;
+
+	if (!lease || !dense)
+		return -1;
+	space = by_id(&spaces, lease->space);
+	if (!space)
+		return -1;
+	count = dense->open.count;
+	if (!count || count > PORT_MAX)
+		return -1;
+	rank = draw_below(lease->space, lease->destination, count);
+	if (rank == PICK_AGAIN)
+		return 0;
+	lease->port = port_map_select(&dense->open, rank);
+	if (only_unused && !port_map_has(&space->unused, lease->port))
+		return 0;
+	if (lease_is_closed(lease)) {
+		port_map_take(&dense->open, lease->port);
+		return 0;
+	}
+	return only_unused ? port_claim(lease) : port_take(lease);
+}
+
+struct meeting {
+	__u64 rank; /* of the port wanted among those in both maps; ~0: only count */
+	__u64 passed;
+	__u32 space;
+	__u32 dense;
+	__u32 first_word;
+	__u32 port;
+};
+
+static long meet_word(__u32 i, void *arg)
+{
+	struct meeting *meeting = arg;
+	struct alloc_space *space = by_id(&spaces, meeting->space);
+	struct dense *dense = by_id(&denses, meeting->dense);
+	__u64 word = meeting->first_word + i, both, count;
+
+	if (!space || !dense || word > 1023)
+		return 1;
+	PICK_BOUND(word, 1023);
+	both = space->unused.words[word] & dense->open.words[word];
+	count = pick_popcount(both);
+	if (meeting->rank < meeting->passed + count) {
+		meeting->port = (word << 6) +
+				pick_select64(both, meeting->rank - meeting->passed);
+		return 1;
+	}
+	meeting->passed += count;
+	return 0;
+}
+
+/* Walk what the maps share up to a rank: how many there are, or the port of that rank.
+ */
+__noinline int meet(struct lease *lease, __u32 number, __u64 rank)
+{
+	struct meeting meeting = {.rank = rank, .dense = number};
+	struct alloc_space *space;
+	struct alloc_pool *pool;
+
+	if (!lease)
+		return 0;
+	space = by_id(&spaces, lease->space);
+	pool = space ? by_id(&pools, space->pool) : NULL;
+	if (!pool)
+		return 0;
+	meeting.space = lease->space;
+	meeting.first_word = pool->first >> 6;
+	bpf_loop((pool->last >> 6) - meeting.first_word + 1, meet_word, &meeting, 0);
+	return rank == ~0ULL ? meeting.passed : meeting.port;
+}
+
+/*
+ * A port both unused and open, when few of either are: count what the two maps
+ * share, draw, find. Some microseconds, and only where eight draws met none.
+ */
+__noinline int draw_meeting(struct lease *lease, __u32 number)
+{
+	__u32 count, rank;
+
+	if (!lease)
+		return 0;
+	count = meet(lease, number, ~0ULL);
+	rank = draw_below(lease->space, lease->destination, count);
+	if (rank == PICK_AGAIN)
+		return 0;
+	lease->port = meet(lease, number, rank);
+	return lease->port && !lease_is_closed(lease) && port_claim(lease);
+}
+
+/* Take from the destination's queue what has rested longest: 1 and lease->port, or 0.
+ */
+__noinline int rest_take(struct lease *lease, __u32 number)
+{
+	struct rest_ring *all = by_id(&ring, 0);
+	struct dense *dense = by_id(&denses, number);
+	struct tuple_request request = {.op = TUPLE_UNREST};
+	__u64 place = 0, at;
+	bool has = false, ok = false;
+	__u64 until_ns = 0;
+	struct alloc_rest *rest;
+
+	if (!all || !dense || !lease)
+		return 0;
+	bpf_spin_lock(&dense->lock);
+	if (dense->fifo_head != dense->fifo_tail) {
+		at = dense->fifo_head++;
+		PICK_BOUND(at, 65535);
+		place = dense->fifo[at];
+		has = true;
+	}
+	bpf_spin_unlock(&dense->lock);
+	if (!has)
+		return 0;
+	at = place;
+	PICK_BOUND(at, 131071);
+	rest = &all->rests[at];
+	bpf_spin_lock(&all->lock);
+	/* The queue has the low half of the place; what left the ring is over anyway.
+	 */
+	if ((__u32)(place - (__u32)all->head) < (__u32)(all->tail - all->head) &&
+	    !rest->flags && rest->destination == lease->destination &&
+	    rest->space == lease->space) {
+		rest->flags |= REST_IS_TAKEN;
+		lease->port = rest->port;
+		until_ns = rest->until_ns;
+		ok = true;
+	}
+	bpf_spin_unlock(&all->lock);
+	if (!ok)
+		return 0;
+	request.hash = pick_tuple(lease->destination, lease->host, lease->port);
+	request.now_ms = now_ms(until_ns) - 1;
+	tuple_change(&request);
+	if (until_ns > lease->now_ns)
+		STAT_ADD(early_reuses, 1);
+	return 1;
+}
+
+/* ---- the order of choice ---- */
+
+#define DREW_UNUSED 1
+#define DREW_SHARED 2
+#define DREW_RESTED 3
+
+static __always_inline bool may_share(const struct alloc_space *space,
+				      const struct alloc_pool *pool)
+{
+	return space->protocol == IPPROTO_TCP_NUMBER &&
+	       pool->sharing != ALLOC_SHARING_NEVER;
+}
+
+/* Draws for a destination whose map is ready. */
+__noinline int draw_dense(struct lease *lease, __u32 number, __u32 shares)
+{
+	int drew;
+
+	if (!lease)
+		return 0;
+	if (shares != ALLOC_SHARING_ALWAYS) {
+		for (int i = 0; i < DRAWS; i++) {
+			drew = draw_open(lease, number, 1);
+			if (drew > 0)
+				return DREW_UNUSED;
+			if (drew < 0)
+				break;
+		}
+		if (draw_meeting(lease, number))
+			return DREW_UNUSED;
+	}
+	if (shares != ALLOC_SHARING_NEVER) {
+		for (int i = 0; i < DRAWS; i++) {
+			drew = draw_open(lease, number, 0);
+			if (drew > 0)
+				return DREW_SHARED;
+			if (drew < 0)
+				break;
+		}
+	}
+	return 0;
+}
+
+__noinline int draw_rested(struct lease *lease, __u32 number)
+{
+	if (!lease)
+		return 0;
+	for (int i = 0; i < DRAWS; i++) {
+		if (rest_take(lease, number) && port_take(lease))
+			return DREW_RESTED;
+	}
+	return 0;
+}
+
+/* Few or no draws succeeded: the exact way, with the destination's map. */
+__noinline int draw_exact(struct lease *lease, __u32 shares, __u32 early)
+{
+	int number, drew;
+
+	if (!lease)
+		return 0;
+	number = dense_ready(lease, 1);
+	if (!number) {
+		dense_make(lease);
+		number = dense_ready(lease, 1);
+		if (!number)
+			return 0;
+	}
+	number--;
+	drew = draw_dense(lease, number, shares);
+	if (drew || !early)
+		return drew;
+	return draw_rested(lease, number);
+}
+
+/*
+ * Take a port for the lease: how it was drawn (DREW_...), or 0 where the pool has
+ * none for it.
+ */
+__noinline int lease_draw(struct lease *lease)
+{
+	struct alloc_space *space;
+	struct alloc_pool *pool;
+	__u32 shares, number = 0;
+	int drew, met = 0;
+
+	if (!lease)
+		return 0;
+	space = by_id(&spaces, lease->space);
+	pool = space ? by_id(&pools, space->pool) : NULL;
+	if (!pool)
+		return 0;
+	lease->host = space->host;
+	shares = may_share(space, pool) ? pool->sharing : ALLOC_SHARING_NEVER;
+	if (space->dense_count && lease->destination)
+		number = dense_ready(lease, 0);
+	if (shares != ALLOC_SHARING_ALWAYS) {
+		for (int i = 0; i < DRAWS; i++) {
+			drew = draw_unused(lease);
+			if (drew > 0) {
+				if (met >= DRAWS_BEFORE_DENSE && !number &&
+				    lease->destination)
+					dense_make(lease);
+				dense_mark(lease->space, lease->destination,
+					   lease->port, 0);
+				return DREW_UNUSED;
+			}
+			if (drew < 0)
+				break;
+			met++;
+		}
+	}
+	if (!lease->destination || space->protocol != IPPROTO_TCP_NUMBER ||
+	    (!met && shares == ALLOC_SHARING_NEVER))
+		return 0;
+	if (shares != ALLOC_SHARING_NEVER && !number &&
+	    (!met || shares == ALLOC_SHARING_ALWAYS)) {
+		for (int i = 0; i < DRAWS; i++) {
+			if (draw_any(lease)) {
+				if (i >= DRAWS_BEFORE_DENSE)
+					dense_make(lease);
+				dense_mark(lease->space, lease->destination,
+					   lease->port, 0);
+				return DREW_SHARED;
+			}
+		}
+	}
+	drew = draw_exact(lease, shares,
+			  pool->early_reuse && shares != ALLOC_SHARING_NEVER);
+	if (drew)
+		dense_mark(lease->space, lease->destination, lease->port, 0);
+	return drew;
+}
+
+#endif /* ALLOC_DRAW_BPF_H */

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What user space does for the tables: compare them with the sockets there are. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "alloc/alloc_private.h"
+#include "base/cleanup.h"
+#include "kernel/netns.h"
+#include "kernel/sock_diag.h"
+
+#include "alloc/alloc.skel.h"
+
+#define PORTS 65536
+
+/* Which ports some socket of one namespace and protocol holds, TIME_WAIT included. */
+struct holding {
+	bool is_held[PORTS];
+};
+
+static int note_socket(const struct diag_socket *socket, void *arg)
+{
+	struct holding *holding = arg;
+
+	holding->is_held[socket->local_port] = true;
+	return 0;
+}
+
+/* "8080,9000-9100" as in ip_local_reserved_ports. */
+static void note_reserved(int netns_fd, struct holding *reserved)
+{
+	char text[4096], *at = text;
+
+	if (netns_read_sysctl(netns_fd, "ipv4/ip_local_reserved_ports", text,
+			      sizeof(text)) < 0)
+		return;
+	while (at && *at) {
+		unsigned int from, to;
+		int n = sscanf(at, "%u-%u", &from, &to);
+
+		if (n < 1)
+			return;
+		if (n == 1)
+			to = from;
+		for (; from <= to && from < PORTS; from++)
+			reserved->is_held[from] = true;
+		at = strchr(at, ',');
+		if (at)
+			at++;
+	}
+}
+
+static struct port_record *record_of(struct alloc *alloc, const uint32_t *chunk,
+				     unsigned int port)
+{
+	uint32_t number = chunk[port / ALLOC_CHUNK_SIZE];
+
+	return number && number < ALLOC_CHUNKS
+		       ? &alloc->chunks[number].records[port % ALLOC_CHUNK_SIZE]
+		       : NULL;
+}
+
+/* Set aside the ports of the space that nobody of ours uses and that are held. */
+static void set_aside(struct alloc *alloc, uint32_t number,
+		      const struct holding *holding, uint32_t flags)
+{
+	struct alloc_ask ask = {
+		.op = ALLOC_ASK_SET_ASIDE, .space = number, .flags = flags};
+
+	for (unsigned int port = 1024; port < PORTS; port++) {
+		if (!holding->is_held[port] ||
+		    !port_map_has(&alloc->spaces[number].unused, port))
+			continue;
+		ask.port = port;
+		alloc_serve(alloc, &ask);
+	}
+}
+
+int alloc_list_netns(struct alloc *alloc, int netns_fd, uint64_t cookie,
+		     struct fault *fault)
+{
+	CLEANUP_FREE struct holding *held = calloc(2, sizeof(*held));
+	CLEANUP_FREE struct holding *reserved = calloc(1, sizeof(*reserved));
+	int err;
+
+	if (!held || !reserved)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	err = sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket, &held[0], fault);
+	if (err >= 0)
+		err = sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket, &held[1],
+				      fault);
+	if (err < 0)
+		return err;
+	note_reserved(netns_fd, reserved);
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		struct alloc_space *space = &alloc->spaces[number];
+
+		if (space->netns != cookie)
+			continue;
+		set_aside(alloc, number, &held[space->protocol == IPPROTO_UDP], 0);
+		set_aside(alloc, number, reserved, RECORD_RESERVED);
+		space->is_listed = 1;
+	}
+	return 0;
+}
+
+static bool has_new_space(const struct alloc *alloc, uint64_t cookie)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (alloc->spaces[number].netns && !alloc->spaces[number].is_listed &&
+		    (!cookie || alloc->spaces[number].netns == cookie))
+			return true;
+	return false;
+}
+
+static int list_if_new(int netns_fd, uint64_t cookie, void *arg)
+{
+	struct alloc *alloc = arg;
+
+	/* Where it cannot be listed, bpf_bind() still says what is held. */
+	if (has_new_space(alloc, cookie))
+		alloc_list_netns(alloc, netns_fd, cookie, NULL);
+	return 0;
+}
+
+void alloc_list_new(struct alloc *alloc)
+{
+	if (has_new_space(alloc, 0))
+		netns_visit(list_if_new, alloc);
+}
+
+/* One port of a space that is not unused: is it still right to keep it out? */
+static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int port,
+			   bool is_held)
+{
+	struct alloc_space *space = &alloc->spaces[number];
+	struct port_record *record = record_of(alloc, space->chunk, port);
+	uint64_t *suspect = &alloc->suspects[(size_t)space->host * PORTS + port];
+	struct alloc_ask ask = {.space = number, .host = space->host, .port = port};
+	bool is_used, is_aside;
+
+	if (!record || (record->flags & RECORD_RESERVED))
+		return;
+	is_used = (uint32_t)record->counts;
+	is_aside = (record->flags & RECORD_FOREIGN) || (!is_used && !record->holder);
+	if (is_held || (!is_aside && record->counts >> 32)) {
+		*suspect = 0;
+		return;
+	}
+	if (is_aside) {
+		ask.op = ALLOC_ASK_RETURN;
+		alloc_serve(alloc, &ask);
+	} else if (record->holder && *suspect == record->holder) {
+		ask.op = ALLOC_ASK_FORGET;
+		ask.holder = record->holder;
+		alloc_serve(alloc, &ask);
+		*suspect = 0;
+	} else {
+		*suspect = record->holder;
+	}
+}
+
+static int reconcile_netns(int netns_fd, uint64_t cookie, void *arg)
+{
+	CLEANUP_FREE struct holding *held = NULL;
+	struct alloc *alloc = arg;
+
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		struct alloc_space *space = &alloc->spaces[number];
+		const struct port_map *members = &alloc->pools[space->pool].members;
+		const struct holding *holding;
+
+		if (space->netns != cookie || space->unused.count == members->count)
+			continue;
+		if (!held) {
+			held = calloc(2, sizeof(*held));
+			if (!held ||
+			    sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket,
+					    &held[0], NULL) < 0 ||
+			    sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket,
+					    &held[1], NULL) < 0)
+				return 0;
+		}
+		holding = &held[space->protocol == IPPROTO_UDP];
+		for (unsigned int port = 1024; port < PORTS; port++)
+			if (port_map_has(members, port) &&
+			    !port_map_has(&space->unused, port))
+				reconcile_port(alloc, number, port,
+					       holding->is_held[port]);
+		set_aside(alloc, number, holding, 0);
+	}
+	return 0;
+}
+
+void alloc_reconcile(struct alloc *alloc)
+{
+	netns_visit(reconcile_netns, alloc);
+}
+
+static bool has_space(const struct alloc *alloc, uint32_t host)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (alloc->spaces[number].netns && alloc->spaces[number].host == host)
+			return true;
+	return false;
+}
+
+static bool has_lease(const struct alloc *alloc, const struct alloc_host *host)
+{
+	if (host->tuple_count)
+		return true;
+	for (int group = 0; group < ALLOC_GROUPS; group++) {
+		const struct record_chunk *chunk = &alloc->chunks[host->chunk[group]];
+
+		for (int i = 0; host->chunk[group] && i < ALLOC_CHUNK_SIZE; i++)
+			if (chunk->records[i].counts &&
+			    !(chunk->records[i].flags & RECORD_FOREIGN))
+				return true;
+	}
+	return false;
+}
+
+static void free_host(struct alloc *alloc, uint32_t number)
+{
+	struct alloc_host *host = &alloc->hosts[number];
+	struct alloc_host_key key = {.netns = host->netns, .protocol = host->protocol};
+
+	bpf_map_delete_elem(bpf_map__fd(alloc->bpf->maps.host_ids), &key);
+	for (int group = 0; group < ALLOC_GROUPS; group++) {
+		uint32_t chunk = host->chunk[group];
+
+		if (!chunk)
+			continue;
+		memset(&alloc->chunks[chunk], 0, sizeof(alloc->chunks[chunk]));
+		bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_chunks), NULL,
+				    &chunk, BPF_ANY);
+	}
+	memset(host, 0, sizeof(*host));
+	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_hosts), NULL, &number,
+			    BPF_ANY);
+}
+
+void alloc_reap_hosts(struct alloc *alloc)
+{
+	for (uint32_t number = 1; number < ALLOC_HOSTS; number++)
+		if (alloc->hosts[number].netns && !has_space(alloc, number) &&
+		    !has_lease(alloc, &alloc->hosts[number]))
+			free_host(alloc, number);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* alloc_private.h - what alloc.c and alloc_host.c share. */
+#ifndef ALLOC_PRIVATE_H
+#define ALLOC_PRIVATE_H
+
+#include "alloc/alloc.h"
+#include "alloc/alloc_abi.h"
+
+#define HOOK_COUNT	5
+#define ATTACHMENTS_MAX 256
+
+struct alloc_bpf;
+struct bpf_link;
+
+struct attachment {
+	uint64_t cgroup_id;
+	struct bpf_link *links[HOOK_COUNT];
+};
+
+struct alloc {
+	struct alloc_bpf *bpf;
+	/* The kernel's arrays, mapped. */
+	struct alloc_pool *pools;
+	struct alloc_space *templates;
+	struct alloc_space *spaces;
+	struct alloc_host *hosts;
+	struct record_chunk *chunks;
+	bool pool_is_used[ALLOC_POOLS];
+	struct attachment attachments[ATTACHMENTS_MAX];
+	size_t attachment_count;
+	uint64_t ticks;
+	uint64_t *suspects; /* holders that had no socket at the last reconciling, per
+			       host and port */
+};
+
+/* Put one question to the program `serve`: its result, or 0. */
+uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask);
+
+/* Set aside in the namespace's spaces what other sockets hold and what is reserved
+ * there. */
+int alloc_list_netns(struct alloc *alloc, int netns_fd, uint64_t cookie,
+		     struct fault *fault);
+
+/* Compare the tables with the sockets there are: return what is free again, forget what
+ * leaked. */
+void alloc_reconcile(struct alloc *alloc);
+
+/* Find the namespaces that made spaces of their own since the last call, and list them.
+ */
+void alloc_list_new(struct alloc *alloc);
+
+/* Free the records of hosts that have no space and no lease any more. */
+void alloc_reap_hosts(struct alloc *alloc);
+
+#endif /* ALLOC_PRIVATE_H */
