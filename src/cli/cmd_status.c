@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* cmd_status.c - is the daemon running, on which hooks, what was lost. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/client.h"
+#include "cli/cmd.h"
+
+DEFINE_CLEANUP(struct client, client_close)
+DEFINE_CLEANUP(json_t, json_decref)
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "-";
+}
+
+static int64_t number_of(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+static void print_pools(const json_t *pools)
+{
+	const json_t *pool;
+	size_t i;
+
+	json_array_foreach(pools, i, pool)
+		printf("pool      %s: %s, %" PRId64 " of %" PRId64 " held, %" PRId64
+		       " resting, sharing %s\n",
+		       text_of(pool, "name"), text_of(pool, "ports"),
+		       number_of(pool, "held"), number_of(pool, "capacity"),
+		       number_of(pool, "resting"), text_of(pool, "sharing"));
+}
+
+static void print_counts(const json_t *counts, const char *title)
+{
+	const char *name;
+	json_t *value;
+
+	if (!json_is_object(counts))
+		return;
+	printf("%-8s ", title);
+	json_object_foreach((json_t *)counts, name, value)
+		printf(" %" JSON_INTEGER_FORMAT " %s", json_integer_value(value), name);
+	putchar('\n');
+}
+
+static void print_hooks(const json_t *hooks)
+{
+	const json_t *hook;
+	size_t i;
+
+	printf("hooks     ");
+	json_array_foreach(hooks, i, hook)
+		printf("%s%s", i ? ", " : "", json_string_value(hook));
+	putchar('\n');
+}
+
+static void print_runs(const json_t *runs)
+{
+	const json_t *run;
+	size_t i;
+
+	json_array_foreach(runs, i, run) printf(
+		"run       pid %" PRId64 ", pool %s, cgroup %s\n",
+		number_of(run, "pid"), text_of(run, "pool"), text_of(run, "cgroup"));
+}
+
+static void print_text(const json_t *status)
+{
+	const json_t *ledger = json_object_get(status, "ledger");
+
+	printf("srcportd  %s, pid %" PRId64 ", since %s, mode %s, cgroup %s\n",
+	       text_of(status, "version"), number_of(status, "pid"),
+	       text_of(status, "since"), text_of(status, "mode"),
+	       text_of(status, "scope"));
+	print_hooks(json_object_get(status, "hooks"));
+	print_counts(json_object_get(status, "sessions"), "sessions");
+	print_counts(json_object_get(status, "alloc"), "alloc");
+	if (json_is_object(ledger))
+		printf("ledger    %s, last commit %s%s%s\n", text_of(ledger, "path"),
+		       text_of(ledger, "last_commit"),
+		       json_is_string(json_object_get(ledger, "error")) ? ": " : "",
+		       json_is_string(json_object_get(ledger, "error"))
+			       ? text_of(ledger, "error")
+			       : "");
+	print_pools(json_object_get(status, "pools"));
+	print_runs(json_object_get(status, "runs"));
+}
+
+static int say_not_running(const struct common *common, const struct fault *fault)
+{
+	if (common->is_json)
+		puts("{\"running\":false}");
+	else
+		log_say("%s", fault->text);
+	return EXIT_NO;
+}
+
+static int run(const struct common *common, const void *options, int argc, char **argv)
+{
+	CLEANUP(client_close_ptr) struct client *client = NULL;
+	CLEANUP(json_decref_ptr) json_t *status = NULL;
+	struct fault fault = {0};
+	int err;
+
+	(void)options;
+	if (argc) {
+		fault_set(&fault, -EINVAL, "%s: status takes no arguments", argv[0]);
+		return cmd_fail(&fault);
+	}
+	err = client_open(common->socket, &client, &fault);
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		return say_not_running(common, &fault);
+	if (err < 0 || client_ask(client, "status", json_object(), NULL, NULL, &status,
+				  &fault) < 0)
+		return cmd_fail(&fault);
+	json_object_del(status, "id");
+	json_object_del(status, "done");
+	json_object_set_new(status, "running", json_true());
+	if (common->is_json) {
+		json_dumpf(status, stdout, JSON_COMPACT);
+		putchar('\n');
+	} else {
+		print_text(status);
+	}
+	return EXIT_YES;
+}
+
+const struct cmd cmd_status = {
+	.name = "status",
+	.arguments = "",
+	.help = "Say whether srcportd runs, on which hooks, and what was lost",
+	.fault_status = EXIT_FAULT,
+	.run = run,
+};

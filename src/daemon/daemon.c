@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/paths.h"
+#include "daemon/pools.h"
+#include "daemon/recover.h"
+#include "daemon/resolve.h"
+#include "daemon/runs.h"
+#include "daemon/server.h"
+#include "policy/policy_parse.h"
+#include "report/report_session.h"
+
+#define NS_PER_S      1000000000ULL
+#define TICK_NS	      (NS_PER_S / 4)
+#define TICKS_PER_S   4
+#define RECHECK_TICKS (10 * TICKS_PER_S)
+#define PRUNE_TICKS   (3600 * TICKS_PER_S)
+#define PROCESS_MAX   262144
+#define SESSION_MAX   1048576
+/* How long a transient daemon stays: for questions, for the first run, for stragglers.
+ */
+#define LINGER_NS      (1 * NS_PER_S)
+#define LINGER_LONG_NS (10 * NS_PER_S)
+
+DEFINE_CLEANUP(struct daemon, daemon_free)
+
+static uint64_t read_clock(clockid_t clock)
+{
+	struct timespec time;
+
+	clock_gettime(clock, &time);
+	return time.tv_sec * NS_PER_S + time.tv_nsec;
+}
+
+uint64_t daemon_wall_ns(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+uint64_t daemon_boot_ns(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
+static int take_scope(struct daemon *daemon, struct fault *fault)
+{
+	char path[PATH_MAX] = "";
+	int err = paths_cgroup_root(daemon->cgroup_root, sizeof(daemon->cgroup_root));
+
+	if (err < 0)
+		return fault_set(fault, err,
+				 "cgroup2 is not mounted: mount -t cgroup2 cgroup2 "
+				 "/sys/fs/cgroup (or /sys/fs/cgroup/unified)");
+	if (daemon->options.cgroup)
+		err = cgroup_parse(daemon->cgroup_root, daemon->options.cgroup, path,
+				   fault);
+	if (err >= 0)
+		err = cgroup_open(daemon->cgroup_root, path, &daemon->scope, fault);
+	if (err < 0)
+		return err;
+	return lock_take(daemon->cgroup_root, path, &daemon->lock, fault);
+}
+
+static int refuse_policy(const struct policy_notes *notes, const char *path,
+			 struct fault *fault)
+{
+	size_t kept = notes->count < POLICY_NOTES_MAX ? notes->count : POLICY_NOTES_MAX;
+
+	for (size_t i = 0; i < kept; i++)
+		if (notes->notes[i].is_error && notes->notes[i].line)
+			return fault_set(fault, -EINVAL, "%s:%d: %s%s", path,
+					 notes->notes[i].line, notes->notes[i].text,
+					 notes->error_count > 1
+						 ? " (srcport check lists more)"
+						 : "");
+		else if (notes->notes[i].is_error)
+			return fault_set(fault, -EINVAL, "%s: %s", path,
+					 notes->notes[i].text);
+	return fault_set(fault, -EINVAL, "%s: cannot be read", path);
+}
+
+static int read_policy(struct daemon *daemon, struct fault *fault)
+{
+	CLEANUP_FREE struct policy_notes *notes = calloc(1, sizeof(*notes));
+	const char *path = daemon->options.config;
+
+	daemon->policy = calloc(1, sizeof(*daemon->policy));
+	if (!notes || !daemon->policy)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	if (!path && access(PATHS_CONFIG, F_OK) < 0)
+		policy_init(daemon->policy);
+	else if (policy_read(path ? path : PATHS_CONFIG, daemon->policy, notes) < 0)
+		return refuse_policy(notes, path ? path : PATHS_CONFIG, fault);
+	paths_ledger(daemon->policy->ledger_path, daemon->options.state,
+		     daemon->ledger_path, sizeof(daemon->ledger_path));
+	return 0;
+}
+
+static void on_session(const struct session *session, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (daemon->options.print)
+		report_session_text(stdout, session, isatty(STDOUT_FILENO));
+}
+
+static const char *pool_name(uint32_t number, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	return pools_name(number, daemon->pools);
+}
+
+static void on_event(const struct event_head *event, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	identify_event(daemon->identify, event);
+	recover_event(daemon->recover, event);
+	pipeline_event(daemon->pipeline, event);
+}
+
+static int load_programs(struct daemon *daemon, struct fault *fault)
+{
+	struct collect_options options = {.managed_only = daemon->options.is_transient};
+	int err;
+
+	if (geteuid() != 0)
+		return fault_set(fault, -EPERM,
+				 "srcportd must be started by root: it loads "
+				 "BPF programs");
+	err = alloc_open(&daemon->alloc, fault);
+	if (err < 0)
+		return err;
+	err = pools_new(daemon->alloc, &daemon->pools);
+	if (err < 0 || daemon->options.no_record)
+		return err;
+	options.verdict_map_fd = alloc_verdict_map_fd(daemon->alloc);
+	return collect_open(&options, on_event, daemon, &daemon->collect, fault);
+}
+
+static int make_state(struct daemon *daemon, struct fault *fault)
+{
+	const char *state = daemon->options.state;
+	const struct group *group;
+
+	if (mkdir(state, 0750) < 0) {
+		if (errno == EEXIST)
+			return 0;
+		return fault_set(fault, -errno, "cannot make %s: %s", state,
+				 strerror(errno));
+	}
+	group = getgrnam(PATHS_GROUP);
+	if (group && chown(state, 0, group->gr_gid) < 0)
+		return fault_set(fault, -errno, "%s: chown: %s", state,
+				 strerror(errno));
+	return 0;
+}
+
+static int open_ledger(struct daemon *daemon, struct fault *fault)
+{
+	daemon->start_ns = daemon_wall_ns();
+	if (daemon->options.no_record)
+		return 0;
+	return ledger_open(daemon->ledger_path, daemon->start_ns, &daemon->ledger,
+			   fault);
+}
+
+static enum identify_cmdline cmdline_rule(const struct daemon *daemon)
+{
+	static const enum identify_cmdline rules[] = {
+		[CMDLINE_REDACTED] = IDENTIFY_CMDLINE_REDACTED,
+		[CMDLINE_FULL] = IDENTIFY_CMDLINE_FULL,
+		[CMDLINE_ARGV0] = IDENTIFY_CMDLINE_ARGV0,
+		[CMDLINE_OFF] = IDENTIFY_CMDLINE_OFF,
+	};
+
+	return rules[daemon->policy->cmdline];
+}
+
+static int open_pipeline(struct daemon *daemon, struct fault *fault)
+{
+	struct pipeline_options options = {
+		.ledger = daemon->ledger,
+		.pool_name = pool_name,
+		.session = on_session,
+		.arg = daemon,
+		.session_max = SESSION_MAX,
+	};
+	int err;
+
+	if (daemon->options.no_record)
+		return 0;
+	err = identify_new(cmdline_rule(daemon), daemon->cgroup_root, PROCESS_MAX,
+			   &daemon->identify);
+	if (err < 0)
+		return fault_set(fault, err, "process table: %s", strerror(-err));
+	identify_set_clock(daemon->identify, daemon_wall_ns(), daemon_boot_ns());
+	err = identify_list(daemon->identify);
+	if (err < 0)
+		return fault_set(fault, err, "/proc cannot be read: %s",
+				 strerror(-err));
+	options.identify = daemon->identify;
+	err = pipeline_new(&options, &daemon->pipeline);
+	if (err < 0)
+		return fault_set(fault, err, "session table: %s", strerror(-err));
+	return recover_open(daemon, &daemon->recover, fault);
+}
+
+static int open_runs(struct daemon *daemon, struct fault *fault)
+{
+	int err = loop_new(&daemon->loop);
+
+	if (err >= 0)
+		err = runs_new(daemon, &daemon->runs);
+	if (err < 0)
+		return fault_set(fault, err, "event loop: %s", strerror(-err));
+	runs_recover(daemon->runs);
+	return 0;
+}
+
+static int attach_scope(struct daemon *daemon, struct fault *fault)
+{
+	/* A transient daemon attaches to its runs alone: runs_start(). */
+	if (!daemon->collect || daemon->options.is_transient)
+		return 0;
+	return collect_attach_cgroup(daemon->collect, daemon->scope.fd,
+				     daemon->scope.id, fault);
+}
+
+static int open_server(struct daemon *daemon, struct fault *fault)
+{
+	return server_open(daemon, &daemon->server, fault);
+}
+
+static void on_signal(uint32_t events, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)events;
+	loop_stop(daemon->loop);
+}
+
+static void deliver(struct daemon *daemon)
+{
+	if (!daemon->collect)
+		return;
+	collect_poll(daemon->collect);
+	if (daemon->options.print)
+		fflush(stdout);
+}
+
+static void on_ring(uint32_t events, void *arg)
+{
+	(void)events;
+	deliver(arg);
+}
+
+/* A ledger that fails is said once, and once again when it works. */
+static void note_ledger(struct daemon *daemon, int err, const struct fault *fault)
+{
+	if (err < 0 && strcmp(daemon->ledger_error, fault->text) != 0)
+		log_say("%s (kept in memory and tried again)", fault->text);
+	if (err >= 0 && daemon->ledger_error[0])
+		log_say("%s can be written again", daemon->ledger_path);
+	snprintf(daemon->ledger_error, sizeof(daemon->ledger_error), "%s",
+		 err < 0 ? fault->text : "");
+}
+
+static void store(struct daemon *daemon)
+{
+	struct fault fault = {0};
+	uint64_t now_ns = daemon_wall_ns();
+	int err;
+
+	if (!daemon->pipeline)
+		return;
+	err = pipeline_flush(daemon->pipeline, now_ns, &fault);
+	note_ledger(daemon, err, &fault);
+	if (err >= 0)
+		daemon->last_commit_ns = now_ns;
+}
+
+void daemon_catch_up(struct daemon *daemon)
+{
+	deliver(daemon);
+	store(daemon);
+}
+
+void daemon_visit_open(struct daemon *daemon, ledger_visit_fn *visit, void *arg)
+{
+	if (recover_visit_open(daemon->recover, visit, arg) == 0)
+		pipeline_visit_open(daemon->pipeline, visit, arg);
+}
+
+static void note_lost(struct daemon *daemon, uint64_t now_ns)
+{
+	uint64_t lost = collect_lost(daemon->collect);
+	struct gap gap = {
+		.from_ns = daemon->tick_ns,
+		.until_ns = now_ns,
+		.lost_count = lost - daemon->lost_seen,
+		.cause = "ring full",
+	};
+
+	if (!gap.lost_count)
+		return;
+	log_say("%llu events lost: the ring was full",
+		(unsigned long long)gap.lost_count);
+	pipeline_lost(daemon->pipeline, &gap);
+	daemon->lost_seen = lost;
+}
+
+/* What stays unresolved (a socket that never sends) is asked for less often. */
+static void resolve(struct daemon *daemon)
+{
+	struct pipeline_count count;
+
+	pipeline_count(daemon->pipeline, &count);
+	if (count.unresolved && (count.unresolved != daemon->unresolved_seen ||
+				 daemon->ticks % RECHECK_TICKS == 0))
+		resolve_udp(daemon->pipeline);
+	pipeline_count(daemon->pipeline, &count);
+	daemon->unresolved_seen = count.unresolved;
+}
+
+static void prune(struct daemon *daemon, uint64_t now_ns)
+{
+	struct fault fault = {0};
+
+	if (ledger_prune(daemon->ledger, now_ns, daemon->policy->ledger_keep_ns,
+			 &fault) < 0)
+		log_say("%s", fault.text);
+}
+
+static void observe(struct daemon *daemon, uint64_t now_ns)
+{
+	deliver(daemon);
+	note_lost(daemon, now_ns);
+	if (daemon->ticks % TICKS_PER_S == 0) {
+		identify_set_clock(daemon->identify, now_ns, daemon_boot_ns());
+		resolve(daemon);
+		/* A fault shows in the flush just below. */
+		ledger_beat(daemon->ledger, now_ns, NULL);
+	}
+	if (daemon->ticks % RECHECK_TICKS == 0)
+		recover_check(daemon->recover);
+	store(daemon);
+	if (daemon->ticks % PRUNE_TICKS == 0)
+		prune(daemon, now_ns);
+}
+
+static bool is_done(const struct daemon *daemon)
+{
+	uint64_t idle_ns = daemon_boot_ns() - daemon->busy_ns;
+	struct pipeline_count count = {0};
+
+	if (!daemon->options.is_transient || runs_first(daemon->runs))
+		return false;
+	if (daemon->pipeline)
+		pipeline_count(daemon->pipeline, &count);
+	if (count.open || server_client_count(daemon->server) ||
+	    !runs_were_any(daemon->runs))
+		return idle_ns >= LINGER_LONG_NS;
+	return idle_ns >= LINGER_NS;
+}
+
+static void on_tick(uint32_t events, void *arg)
+{
+	struct daemon *daemon = arg;
+	uint64_t now_ns = daemon_wall_ns();
+
+	(void)events;
+	if (daemon->collect)
+		observe(daemon, now_ns);
+	if (daemon->ticks % TICKS_PER_S == 0) {
+		alloc_tick(daemon->alloc);
+		server_tick(daemon->server);
+	}
+	daemon->tick_ns = now_ns;
+	daemon->ticks++;
+	if (is_done(daemon))
+		loop_stop(daemon->loop);
+}
+
+static int watch(struct daemon *daemon, struct fault *fault)
+{
+	sigset_t signals;
+	int err;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	err = loop_add_signals(daemon->loop, &signals, on_signal, daemon);
+	if (err >= 0)
+		err = loop_add_timer(daemon->loop, TICK_NS, on_tick, daemon);
+	if (err >= 0 && daemon->collect)
+		err = loop_add(daemon->loop, collect_fd(daemon->collect), EPOLLIN,
+			       on_ring, daemon);
+	if (err < 0)
+		return fault_set(fault, err, "event loop: %s", strerror(-err));
+	daemon->tick_ns = daemon_wall_ns();
+	daemon->busy_ns = daemon_boot_ns();
+	return 0;
+}
+
+int daemon_new(const struct daemon_options *options, struct daemon **ret,
+	       struct fault *fault)
+{
+	/*
+	 * What changes nothing on the host comes first. The collector is attached
+	 * before anything is listed, so that nothing falls between the two.
+	 */
+	static int (*const steps[])(struct daemon *, struct fault *) = {
+		take_scope,    read_policy, load_programs, make_state, open_ledger,
+		open_pipeline, open_runs,   attach_scope,  watch,      open_server,
+	};
+	CLEANUP(daemon_free_ptr) struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int err;
+
+	if (!daemon)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	daemon->options = *options;
+	daemon->scope.fd = -1;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		err = steps[i](daemon, fault);
+		if (err < 0)
+			return err;
+	}
+	*ret = TAKE(daemon);
+	return 0;
+}
+
+void daemon_free(struct daemon *daemon)
+{
+	if (!daemon)
+		return;
+	/* All is stored before the socket goes: who finds it gone reads the ledger. */
+	if (daemon->recover)
+		daemon_catch_up(daemon);
+	runs_free(daemon->runs);
+	if (daemon->recover) {
+		daemon_catch_up(daemon);
+		ledger_beat(daemon->ledger, daemon_wall_ns(), NULL);
+	}
+	server_free(daemon->server);
+	collect_close(daemon->collect);
+	pipeline_free(daemon->pipeline);
+	recover_free(daemon->recover);
+	identify_free(daemon->identify);
+	ledger_close(daemon->ledger);
+	pools_free(daemon->pools);
+	alloc_close(daemon->alloc);
+	loop_free(daemon->loop);
+	cgroup_release(&daemon->scope);
+	free(daemon->policy);
+	lock_free(daemon->lock);
+	free(daemon);
+}
+
+int daemon_run(struct daemon *daemon)
+{
+	return loop_run(daemon->loop);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "daemon/recover.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "kernel/netns.h"
+#include "kernel/sock_diag.h"
+
+#define STATE_TIME_WAIT 6
+
+struct orphan {
+	uint64_t cookie;	/* the order of the array */
+	struct session session; /* its owner is referenced */
+};
+
+struct recover {
+	struct daemon *daemon;
+	struct orphan *orphans;
+	size_t count;
+	size_t capacity;
+	char boot[SESSION_BOOT_MAX];
+};
+
+/* The cookies of the sockets that live, sorted. */
+struct living {
+	uint64_t *cookies;
+	size_t count;
+	size_t capacity;
+	int err;
+};
+
+DEFINE_CLEANUP(struct recover, recover_free)
+
+void recover_free(struct recover *recover)
+{
+	if (!recover)
+		return;
+	for (size_t i = 0; i < recover->count; i++)
+		owner_unref(recover->orphans[i].session.owner);
+	free(recover->orphans);
+	free(recover);
+}
+
+static int read_boot_id(char boot[SESSION_BOOT_MAX])
+{
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	bool is_read = file && fgets(boot, SESSION_BOOT_MAX, file);
+
+	if (file)
+		fclose(file);
+	if (!is_read)
+		return -EIO;
+	boot[strcspn(boot, "\n")] = '\0';
+	return 0;
+}
+
+static int compare_cookies(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+static int add_living(const struct diag_socket *socket, void *arg)
+{
+	struct living *living = arg;
+	size_t capacity = living->capacity ? 2 * living->capacity : 1024;
+	uint64_t *cookies;
+
+	if (socket->state == STATE_TIME_WAIT && socket->protocol == IPPROTO_TCP)
+		return 0;
+	if (living->count == living->capacity) {
+		cookies = realloc(living->cookies, capacity * sizeof(*cookies));
+		if (!cookies)
+			return living->err = -ENOMEM;
+		living->cookies = cookies;
+		living->capacity = capacity;
+	}
+	living->cookies[living->count++] = socket->cookie;
+	return 0;
+}
+
+static int add_namespace(int netns_fd, uint64_t cookie, void *arg)
+{
+	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
+	struct living *living = arg;
+	int err;
+
+	(void)cookie;
+	for (size_t i = 0; i < sizeof(protocols); i++) {
+		err = sock_diag_visit(netns_fd, protocols[i], add_living, living, NULL);
+		if (err < 0)
+			living->err = err;
+	}
+	return living->err;
+}
+
+/* On failure nothing can be said of any socket. The caller frees living->cookies. */
+static int list_living(struct living *living)
+{
+	int err = netns_visit(add_namespace, living);
+
+	if (err < 0 || living->err < 0)
+		return err < 0 ? err : living->err;
+	if (living->count)
+		qsort(living->cookies, living->count, sizeof(*living->cookies),
+		      compare_cookies);
+	return 0;
+}
+
+static bool is_living(const struct living *living, uint64_t cookie)
+{
+	return living->count && bsearch(&cookie, living->cookies, living->count,
+					sizeof(cookie), compare_cookies);
+}
+
+static int add_orphan(const struct session *session, void *arg)
+{
+	struct recover *recover = arg;
+	size_t capacity = recover->capacity ? 2 * recover->capacity : 64;
+	struct orphan *orphans;
+
+	if (recover->count == recover->capacity) {
+		orphans = realloc(recover->orphans, capacity * sizeof(*orphans));
+		if (!orphans)
+			return -ENOMEM;
+		recover->orphans = orphans;
+		recover->capacity = capacity;
+	}
+	recover->orphans[recover->count] = (struct orphan){
+		.cookie = session->id.cookie,
+		.session = *session,
+	};
+	owner_ref(session->owner);
+	recover->count++;
+	return 0;
+}
+
+static void record(struct recover *recover, const struct session *session)
+{
+	struct fault fault = {0};
+
+	if (ledger_put(recover->daemon->ledger, session, &fault) < 0)
+		log_say("%s", fault.text);
+}
+
+static void end_as_lost(struct recover *recover, struct session *session,
+			uint64_t end_ns)
+{
+	session->end_ns = end_ns > session->start_ns ? end_ns : session->start_ns;
+	session->end_reason = END_LOST;
+	session->port_free_ns = 0;
+	record(recover, session);
+}
+
+/* End as lost, at end_ns, every orphan that does not live. */
+static void sift(struct recover *recover, uint64_t end_ns)
+{
+	struct living living = {0};
+	bool is_known = list_living(&living) == 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < recover->count; i++) {
+		struct orphan *orphan = &recover->orphans[i];
+		bool same_boot = strcmp(orphan->session.id.boot, recover->boot) == 0;
+
+		if (same_boot && (!is_known || is_living(&living, orphan->cookie))) {
+			recover->orphans[kept++] = *orphan;
+			continue;
+		}
+		end_as_lost(recover, &orphan->session, end_ns);
+		owner_unref(orphan->session.owner);
+	}
+	recover->count = kept;
+	free(living.cookies);
+}
+
+static int record_gap(struct recover *recover, struct fault *fault)
+{
+	struct daemon *daemon = recover->daemon;
+	struct gap gap = {
+		.from_ns = ledger_last_beat(daemon->ledger),
+		.until_ns = daemon->start_ns,
+		.cause = "srcportd not running",
+	};
+
+	/* The first start has no earlier daemon to miss anything of. */
+	if (!gap.from_ns || gap.from_ns >= gap.until_ns)
+		return 0;
+	return ledger_put_gap(daemon->ledger, &gap, fault);
+}
+
+int recover_open(struct daemon *daemon, struct recover **ret, struct fault *fault)
+{
+	CLEANUP(recover_free_ptr) struct recover *recover = calloc(1, sizeof(*recover));
+	uint64_t last_beat_ns = ledger_last_beat(daemon->ledger);
+	int err;
+
+	if (!recover)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	recover->daemon = daemon;
+	err = read_boot_id(recover->boot);
+	if (err < 0)
+		return fault_set(fault, err, "cannot read the kernel's boot id");
+	err = ledger_visit_open(daemon->ledger, add_orphan, recover, fault);
+	if (err < 0)
+		return err;
+	err = record_gap(recover, fault);
+	if (err < 0)
+		return err;
+	if (recover->count)
+		sift(recover, last_beat_ns);
+	if (recover->count)
+		qsort(recover->orphans, recover->count, sizeof(*recover->orphans),
+		      compare_cookies);
+	*ret = TAKE(recover);
+	return 0;
+}
+
+void recover_event(struct recover *recover, const struct event_head *event)
+{
+	const struct event_close *closed = (const struct event_close *)event;
+	const struct identify *identify = recover->daemon->identify;
+	struct orphan *orphan;
+	struct session *session;
+
+	if (event->kind != EVENT_CLOSE || !recover->count)
+		return;
+	orphan = bsearch(&closed->cookie, recover->orphans, recover->count,
+			 sizeof(*orphan), compare_cookies);
+	if (!orphan)
+		return;
+	session = &orphan->session;
+	session->end_ns = identify_wall_ns(identify, event->time_ns);
+	session->end_reason = event->end_reason;
+	session->port_free_ns =
+		closed->port_free_ns ? identify_wall_ns(identify, closed->port_free_ns)
+				     : session->end_ns;
+	session->tx_bytes = closed->tx_bytes;
+	session->rx_bytes = closed->rx_bytes;
+	record(recover, session);
+	owner_unref(session->owner);
+	recover->count--;
+	memmove(orphan, orphan + 1,
+		(recover->orphans + recover->count - orphan) * sizeof(*orphan));
+}
+
+void recover_check(struct recover *recover)
+{
+	if (recover->count)
+		sift(recover, daemon_wall_ns());
+}
+
+int recover_visit_open(const struct recover *recover, ledger_visit_fn *visit, void *arg)
+{
+	int stop = 0;
+
+	for (size_t i = 0; i < recover->count && !stop; i++)
+		stop = visit(&recover->orphans[i].session, arg);
+	return stop;
+}
