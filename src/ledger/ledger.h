@@ -30,17 +30,20 @@ struct ledger_query; /* one question, answered a few sessions at a time */
  * (tests). A second writer gets -EBUSY.
  *
  * Sessions left open by a writer that was killed stay open until the caller says,
- * through ledger_visit_open() and ledger_end(), what became of them.
+ * through ledger_visit_open() and ledger_put(), what became of them.
  */
-int ledger_open(const char *url, uint64_t now_ns, struct ledger **ret, struct fault *fault);
+int ledger_open(const char *url, uint64_t now_ns, struct ledger **ret,
+		struct fault *fault);
 void ledger_close(struct ledger *ledger); /* commits; NULL is fine */
 
 /*
  * Record that a session opened, or (end_ns set) opened and closed. The ledger
  * copies what it needs, and stores the session's owner once. Buffered until
- * ledger_commit(). Recording the same id again replaces what is known of it.
+ * ledger_commit(). Recording the same id again replaces what is known of it, until
+ * a commit has stored it with its end.
  */
-int ledger_put(struct ledger *ledger, const struct session *session, struct fault *fault);
+int ledger_put(struct ledger *ledger, const struct session *session,
+	       struct fault *fault);
 
 /* Record lost events. */
 int ledger_put_gap(struct ledger *ledger, const struct gap *gap, struct fault *fault);
@@ -66,13 +69,14 @@ uint64_t ledger_last_beat(const struct ledger *ledger);
 /* Called with a session that is valid only during the call. Non-zero stops. */
 typedef int ledger_visit_fn(const struct session *session, void *arg);
 
-/* Visit the sessions that have no end in the newest file. Returns the number visited. */
+/* Visit the sessions that have no end in the newest file. Returns the number visited.
+ */
 int ledger_visit_open(struct ledger *ledger, ledger_visit_fn *visit, void *arg,
 		      struct fault *fault);
 
 struct ledger_question {
-	uint64_t from_ns;  /* sessions that overlap [from_ns, until_ns]; 0: since ever */
-	uint64_t until_ns; /* 0: for ever */
+	uint64_t from_ns; /* sessions that overlap [from_ns, until_ns]; 0: since ever */
+	uint64_t until_ns;	     /* 0: for ever */
 	const struct filter *filter; /* borrowed until the query is closed; NULL: all */
 };
 
@@ -85,8 +89,16 @@ int ledger_query_open(const char *url, const struct ledger_question *question,
 		      struct ledger_query **ret, struct fault *fault);
 
 /*
+ * The same, asked of a ledger that is open here, which must outlive the query: the
+ * only way to ask "memory:". What was committed is seen.
+ */
+int ledger_ask(struct ledger *ledger, const struct ledger_question *question,
+	       struct ledger_query **ret, struct fault *fault);
+
+/*
  * The next session: 1 and *ret_session, valid until the next call (its owner too);
- * 0 at the end. -EAGAIN after examining some thousands of rows without a match: call again.
+ * 0 at the end. -EAGAIN after examining some thousands of rows without a match: call
+ * again.
  */
 int ledger_query_next(struct ledger_query *query, const struct session **ret_session,
 		      struct fault *fault);

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The writer of a folder of SQLite files, one a day.
+ *
+ * What is put waits in memory until the next commit, so that a session which opened
+ * and closed in between is one insert, and a full disk loses nothing for a while.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "ledger/ledger_backend.h"
+#include "ledger/ledger_day.h"
+#include "ledger/ledger_db.h"
+#include "ledger/ledger_file.h"
+
+#define BATCH 20000 /* sessions that a put writes without waiting for a commit */
+#define PENDING_MAX                                                       \
+	200000 /* new sessions that are kept while nothing can be written \
+		*/
+#define GAP_MAX 1000
+
+struct pending {
+	struct session session; /* with a reference to its owner */
+	int64_t row;		/* where the transaction under way put it */
+};
+
+struct writer {
+	char *folder;
+	int folder_fd; /* holds the lock that keeps a second writer out */
+	struct ledger_file *file;
+	int since; /* the first day a session in file began, as marked */
+	uint64_t last_beat_ns;
+	struct ledger_open_set open;
+	struct pending *pending;
+	size_t pending_count;
+	size_t pending_capacity;
+	size_t write_at; /* pending_count at which a put writes */
+	struct gap *gaps;
+	size_t gap_count;
+	struct gap dropped; /* what fell over PENDING_MAX */
+	bool is_visiting;   /* a statement runs over what a write would change */
+};
+
+static void writer_free(struct writer *writer)
+{
+	if (!writer)
+		return;
+	ledger_file_close(writer->file);
+	ledger_open_set_release(&writer->open);
+	for (size_t i = 0; i < writer->pending_count; i++)
+		owner_unref(writer->pending[i].session.owner);
+	free(writer->pending);
+	free(writer->gaps);
+	if (writer->folder_fd >= 0)
+		close(writer->folder_fd);
+	free(writer->folder);
+	free(writer);
+}
+
+DEFINE_CLEANUP(struct writer, writer_free)
+
+/* As mkdir -p. Returns 1 when the folder itself was made, 0 when it was there. */
+static int make_folder(const char *folder, struct fault *fault)
+{
+	CLEANUP_FREE char *parent = strdup(folder);
+	char *slash;
+	int err;
+
+	if (!parent)
+		return ledger_path_fault(folder, -ENOMEM, NULL, fault);
+	if (mkdir(folder, 0750) == 0)
+		return 1;
+	err = -errno;
+	slash = strrchr(parent, '/');
+	if (err == -EEXIST)
+		return 0;
+	if (err != -ENOENT || !slash || slash == parent)
+		return ledger_path_fault(folder, err, NULL, fault);
+	*slash = '\0';
+	err = make_folder(parent, fault);
+	if (err < 0)
+		return err;
+	if (mkdir(folder, 0750) == 0)
+		return 1;
+	err = -errno;
+	return err == -EEXIST ? 0 : ledger_path_fault(folder, err, NULL, fault);
+}
+
+/* The lock is on the folder itself, so it leaves no file and ends with the process. */
+static int lock_folder(const char *folder, int *ret_fd, struct fault *fault)
+{
+	CLEANUP_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err = -errno;
+
+	if (fd < 0 && err == -ENOTDIR)
+		return fault_set(
+			fault, err,
+			"%s: is a file, and a ledger is a folder: name another",
+			folder);
+	if (fd < 0)
+		return ledger_path_fault(folder, err, NULL, fault);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		err = -errno;
+		if (err != -EWOULDBLOCK)
+			return ledger_path_fault(folder, err, NULL, fault);
+		return fault_set(fault, -EBUSY,
+				 "%s: another srcportd writes this ledger: end it, or "
+				 "name another folder",
+				 folder);
+	}
+	if (access(folder, W_OK | X_OK) < 0)
+		return ledger_path_fault(folder, -errno, NULL, fault);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* Point the open set at what waits, which may hold sessions that are not stored. */
+static int link_pending(const struct writer *writer, struct ledger_open_set *open)
+{
+	for (size_t i = 0; i < writer->pending_count; i++) {
+		struct ledger_open_entry *entry;
+
+		entry = ledger_open_set_add(open, &writer->pending[i].session.id);
+		if (!entry)
+			return -ENOMEM;
+		entry->pending = (int32_t)i;
+	}
+	return 0;
+}
+
+/* Let file be the newest one. The writer owns it on success. */
+static int take_file(struct writer *writer, struct ledger_file *file, int since,
+		     struct fault *fault)
+{
+	struct ledger_open_set open = {0};
+	int err;
+
+	err = ledger_file_load_open(file, &open, fault);
+	if (err == 0 && link_pending(writer, &open) < 0)
+		err = ledger_path_fault(writer->folder, -ENOMEM, NULL, fault);
+	if (err < 0) {
+		ledger_open_set_release(&open);
+		return err;
+	}
+	ledger_open_set_release(&writer->open);
+	ledger_file_close(writer->file);
+	writer->open = open;
+	writer->file = file;
+	writer->since = since;
+	return 0;
+}
+
+/* Begin the day's file, with what is open in the one before it. */
+static int roll(struct writer *writer, int day, uint64_t now_ns, struct fault *fault)
+{
+	CLEANUP(ledger_file_close_ptr) struct ledger_file *file = NULL;
+	int err;
+
+	err = ledger_file_create(writer->folder, day, writer->file, now_ns, &file,
+				 fault);
+	if (err < 0)
+		return err;
+	err = take_file(writer, file, day, fault);
+	if (err < 0) {
+		ledger_file_close(TAKE(file));
+		ledger_day_remove(writer->folder, day, NULL);
+		return err;
+	}
+	file = NULL;
+	return 0;
+}
+
+/*
+ * Open the newest file that is not empty (a writer killed while it began a file
+ * leaves one). Returns 1, or 0 when there is none.
+ */
+static int open_newest(struct writer *writer, const struct ledger_days *days,
+		       struct fault *fault)
+{
+	CLEANUP(ledger_file_close_ptr) struct ledger_file *file = NULL;
+	int found = 0;
+
+	for (size_t i = days->count; i > 0 && found == 0; i--) {
+		const struct ledger_day *day = &days->list[i - 1];
+
+		found = ledger_file_open(writer->folder, day->day, &file, fault);
+		if (found < 0)
+			return found;
+		if (found == 0)
+			continue;
+		found = take_file(writer, file, day->since, fault);
+		if (found < 0)
+			return found;
+		file = NULL;
+		return 1;
+	}
+	return 0;
+}
+
+/* Open or begin the newest file, and prove that it can be written. */
+static int start(struct writer *writer, uint64_t now_ns, struct fault *fault)
+{
+	CLEANUP(ledger_days_release) struct ledger_days days = {0};
+	int today = ledger_day_of(now_ns);
+	int found, err;
+
+	err = ledger_days_list(writer->folder, &days, fault);
+	if (err < 0)
+		return err;
+	found = open_newest(writer, &days, fault);
+	if (found < 0)
+		return found;
+	if (found) {
+		err = ledger_file_last_beat(writer->file, &writer->last_beat_ns, fault);
+		if (err < 0)
+			return err;
+	}
+	if (!found || ledger_file_day(writer->file) < today)
+		return roll(writer, today, now_ns, fault);
+	return ledger_file_beat(writer->file, now_ns, fault);
+}
+
+static int sqlite_open(const char *path, uint64_t now_ns, void **ret,
+		       struct fault *fault)
+{
+	CLEANUP(writer_free_ptr) struct writer *writer = calloc(1, sizeof(*writer));
+	int is_new, err;
+
+	if (!writer)
+		return ledger_path_fault(path, -ENOMEM, NULL, fault);
+	writer->folder_fd = -1;
+	writer->write_at = BATCH;
+	writer->folder = strdup(path);
+	if (!writer->folder)
+		return ledger_path_fault(path, -ENOMEM, NULL, fault);
+	is_new = make_folder(path, fault);
+	if (is_new < 0)
+		return is_new;
+	err = lock_folder(path, &writer->folder_fd, fault);
+	if (err == 0)
+		err = start(writer, now_ns, fault);
+	if (err < 0) {
+		if (is_new)
+			rmdir(path);
+		return err;
+	}
+	*ret = TAKE(writer);
+	return 0;
+}
+
+static struct pending *add_pending(struct writer *writer)
+{
+	struct pending *grown;
+
+	if (writer->pending_count == writer->pending_capacity) {
+		size_t capacity = writer->pending_capacity * 2 + 256;
+
+		grown = reallocarray(writer->pending, capacity, sizeof(*grown));
+		if (!grown)
+			return NULL;
+		writer->pending = grown;
+		writer->pending_capacity = capacity;
+	}
+	writer->pending[writer->pending_count] = (struct pending){0};
+	return &writer->pending[writer->pending_count++];
+}
+
+static void replace(struct pending *pending, const struct session *session)
+{
+	struct owner *before = pending->session.owner;
+
+	pending->session = *session;
+	owner_ref(pending->session.owner);
+	owner_unref(before);
+}
+
+/* Lengthen the gap of what was dropped to hold the session. */
+static void drop(struct writer *writer, const struct session *session)
+{
+	struct gap *gap = &writer->dropped;
+	uint64_t until_ns = session->end_ns ? session->end_ns : session->start_ns;
+
+	if (gap->lost_count == 0 || session->start_ns < gap->from_ns)
+		gap->from_ns = session->start_ns;
+	if (until_ns > gap->until_ns)
+		gap->until_ns = until_ns;
+	gap->lost_count++;
+	snprintf(gap->cause, sizeof(gap->cause), "ledger could not be written");
+}
+
+/*
+ * Put one session that waits into the file. Before a roll, one that is not over when
+ * the new day begins gets its end there: here it is open, and is carried.
+ */
+static int write_one(struct writer *writer, struct pending *pending,
+		     uint64_t midnight_ns, struct fault *fault)
+{
+	const struct ledger_open_entry *entry;
+	struct session session = pending->session;
+
+	entry = ledger_open_set_find(&writer->open, &session.id);
+	if (session.end_ns >= midnight_ns)
+		session.end_ns = 0;
+	if (entry->row) {
+		pending->row = entry->row;
+		return ledger_file_update(writer->file, &session, entry->row,
+					  entry->sport, fault);
+	}
+	return ledger_file_insert(writer->file, &session, false, &pending->row, fault);
+}
+
+/* Say by a mark if a session began before the file's day. Before the commit, so that
+ * no session is ever where no reader looks for it. */
+static int mark_early(struct writer *writer, uint64_t midnight_ns, struct fault *fault)
+{
+	int since = writer->since;
+	int err;
+
+	for (size_t i = 0; i < writer->pending_count; i++) {
+		const struct session *session = &writer->pending[i].session;
+		int day = ledger_day_of(session->start_ns);
+
+		if (session->start_ns == 0 || session->start_ns >= midnight_ns ||
+		    day >= since ||
+		    ledger_open_set_find(&writer->open, &session->id)->row)
+			continue;
+		since = day;
+	}
+	if (since == writer->since)
+		return 0;
+	err = ledger_day_mark(writer->folder, ledger_file_day(writer->file), since,
+			      fault);
+	if (err < 0)
+		return err;
+	writer->since = since;
+	return 0;
+}
+
+static int write_gaps(struct writer *writer, struct fault *fault)
+{
+	int err;
+
+	for (size_t i = 0; i < writer->gap_count; i++) {
+		err = ledger_file_put_gap(writer->file, &writer->gaps[i], fault);
+		if (err < 0)
+			return err;
+	}
+	if (writer->dropped.lost_count)
+		return ledger_file_put_gap(writer->file, &writer->dropped, fault);
+	return 0;
+}
+
+static int write_all(struct writer *writer, uint64_t midnight_ns, struct fault *fault)
+{
+	int err;
+
+	for (size_t i = 0; i < writer->pending_count; i++) {
+		if (writer->pending[i].session.start_ns >= midnight_ns)
+			continue;
+		err = write_one(writer, &writer->pending[i], midnight_ns, fault);
+		if (err < 0)
+			return err;
+	}
+	return write_gaps(writer, fault);
+}
+
+/* After a commit: forget what is written, note the rows of what is open. */
+static void settle(struct writer *writer, uint64_t midnight_ns)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < writer->pending_count; i++) {
+		struct pending pending = writer->pending[i];
+		struct session *session = &pending.session;
+		struct ledger_open_entry *entry;
+		bool is_later = session->start_ns >= midnight_ns;
+
+		entry = ledger_open_set_find(&writer->open, &session->id);
+		if (!is_later) {
+			entry->row = pending.row;
+			entry->sport = session->sport;
+		}
+		if (is_later || session->end_ns >= midnight_ns) {
+			entry->pending = (int32_t)kept;
+			writer->pending[kept++] = pending;
+			continue;
+		}
+		entry->pending = LEDGER_NOT_PENDING;
+		if (session->end_ns)
+			ledger_open_set_remove(&writer->open, entry);
+		owner_unref(session->owner);
+	}
+	writer->pending_count = kept;
+	writer->gap_count = 0;
+	writer->dropped = (struct gap){0};
+}
+
+/*
+ * Write what waits and began before midnight_ns, the end of the file's day (or
+ * UINT64_MAX where no new file is due). All of it or nothing.
+ */
+static int write_pending(struct writer *writer, uint64_t midnight_ns,
+			 struct fault *fault)
+{
+	int err;
+
+	if (writer->pending_count == 0 && writer->gap_count == 0 &&
+	    writer->dropped.lost_count == 0)
+		return 0;
+	err = mark_early(writer, midnight_ns, fault);
+	if (err == 0)
+		err = ledger_file_begin(writer->file, fault);
+	if (err == 0)
+		err = write_all(writer, midnight_ns, fault);
+	if (err == 0)
+		err = ledger_file_commit(writer->file, fault);
+	if (err < 0)
+		ledger_file_rollback(writer->file);
+	else
+		settle(writer, midnight_ns);
+	writer->write_at = writer->pending_count + BATCH;
+	return err;
+}
+
+static void sqlite_close(void *db)
+{
+	struct writer *writer = db;
+
+	write_pending(writer, UINT64_MAX, NULL);
+	writer_free(writer);
+}
+
+static int sqlite_put(void *db, const struct session *session, struct fault *fault)
+{
+	struct writer *writer = db;
+	struct ledger_open_entry *entry;
+	struct pending *pending;
+
+	entry = ledger_open_set_find(&writer->open, &session->id);
+	if (entry && entry->pending != LEDGER_NOT_PENDING) {
+		replace(&writer->pending[entry->pending], session);
+		return 0;
+	}
+	/* The ends of stored sessions are let in: they are no more than were stored. */
+	if (!entry && writer->pending_count >= PENDING_MAX) {
+		drop(writer, session);
+		return 0;
+	}
+	if (!entry)
+		entry = ledger_open_set_add(&writer->open, &session->id);
+	pending = entry ? add_pending(writer) : NULL;
+	if (!pending) {
+		if (entry && !entry->row)
+			ledger_open_set_remove(&writer->open, entry);
+		return ledger_path_fault(writer->folder, -ENOMEM, NULL, fault);
+	}
+	replace(pending, session);
+	entry->pending = (int32_t)(writer->pending_count - 1);
+	/* A failure here is no loss: the commit tries again, and reports. */
+	if (writer->pending_count >= writer->write_at && !writer->is_visiting)
+		write_pending(writer,
+			      ledger_day_start_ns(ledger_file_day(writer->file) + 1),
+			      NULL);
+	return 0;
+}
+
+/* Past the ceiling the last gap grows instead: gaps say too much rather than less. */
+static int sqlite_put_gap(void *db, const struct gap *gap, struct fault *fault)
+{
+	struct writer *writer = db;
+	struct gap *last;
+
+	if (writer->gap_count >= GAP_MAX) {
+		last = &writer->gaps[writer->gap_count - 1];
+		if (gap->from_ns < last->from_ns)
+			last->from_ns = gap->from_ns;
+		if (gap->until_ns > last->until_ns)
+			last->until_ns = gap->until_ns;
+		last->lost_count += gap->lost_count;
+		return 0;
+	}
+	if (!writer->gaps)
+		writer->gaps = calloc(GAP_MAX, sizeof(*writer->gaps));
+	if (!writer->gaps)
+		return ledger_path_fault(writer->folder, -ENOMEM, NULL, fault);
+	writer->gaps[writer->gap_count++] = *gap;
+	return 0;
+}
+
+static int sqlite_commit(void *db, uint64_t now_ns, struct fault *fault)
+{
+	struct writer *writer = db;
+	int today = ledger_day_of(now_ns);
+	int err;
+
+	if (today > ledger_file_day(writer->file)) {
+		err = write_pending(writer, ledger_day_start_ns(today), fault);
+		if (err == 0)
+			err = roll(writer, today, now_ns, fault);
+		if (err < 0)
+			return err;
+	}
+	return write_pending(writer, UINT64_MAX, fault);
+}
+
+static int sqlite_prune(void *db, uint64_t now_ns, uint64_t keep_ns,
+			struct fault *fault)
+{
+	CLEANUP(ledger_days_release) struct ledger_days days = {0};
+	const struct writer *writer = db;
+	int deleted = 0;
+	int err;
+
+	err = ledger_days_list(writer->folder, &days, fault);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < days.count; i++) {
+		int day = days.list[i].day;
+		uint64_t end_ns = ledger_day_start_ns(day + 1);
+
+		if (day >= ledger_file_day(writer->file) || end_ns >= now_ns ||
+		    now_ns - end_ns <= keep_ns)
+			continue;
+		err = ledger_day_remove(writer->folder, day, fault);
+		if (err < 0)
+			return err;
+		deleted++;
+	}
+	return deleted;
+}
+
+static int sqlite_beat(void *db, uint64_t now_ns, struct fault *fault)
+{
+	return ledger_file_beat(((struct writer *)db)->file, now_ns, fault);
+}
+
+static uint64_t sqlite_last_beat(const void *db)
+{
+	return ((const struct writer *)db)->last_beat_ns;
+}
+
+static int sqlite_visit_open(void *db, ledger_visit_fn *visit, void *arg,
+			     struct fault *fault)
+{
+	struct writer *writer = db;
+	int visited;
+
+	writer->is_visiting = true;
+	visited = ledger_file_visit_open(writer->file, visit, arg, fault);
+	writer->is_visiting = false;
+	return visited;
+}
+
+static int sqlite_ask(void *db, const struct ledger_question *question, void **ret,
+		      struct fault *fault)
+{
+	return ledger_sqlite_query_open(((struct writer *)db)->folder, question, ret,
+					fault);
+}
+
+const struct ledger_backend ledger_sqlite = {
+	.scheme = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.put = sqlite_put,
+	.put_gap = sqlite_put_gap,
+	.commit = sqlite_commit,
+	.prune = sqlite_prune,
+	.beat = sqlite_beat,
+	.last_beat = sqlite_last_beat,
+	.visit_open = sqlite_visit_open,
+	.ask = sqlite_ask,
+	.query_open = ledger_sqlite_query_open,
+	.query_next = ledger_sqlite_query_next,
+	.query_next_gap = ledger_sqlite_query_next_gap,
+	.query_close = ledger_sqlite_query_close,
+};
