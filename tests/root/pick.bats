@@ -130,9 +130,10 @@ has_session() {
 
 @test "a v4-mapped client and an IPv4 client share no tuple" {
 	managed --ports 50000-50999 -- sh -c '
-		sleep 3 | "$1" -n 500 -w 10.9.0.2 80 &
-		sleep 3 | "$1" -n 500 -w ::ffff:10.9.0.2 80
-		wait' sh "$TOOLS/connector" | sed /ready/d >"$PLACE/tuples"
+		sleep 3 | "$1" -n 500 -w 10.9.0.2 80 >"$2/v4" &
+		sleep 3 | "$1" -n 500 -w ::ffff:10.9.0.2 80 >"$2/mapped"
+		wait' sh "$TOOLS/connector" "$PLACE"
+	sed /ready/d "$PLACE/v4" "$PLACE/mapped" >"$PLACE/tuples"
 	[ "$(line_count "$PLACE/tuples")" = 1000 ]
 	all_in_pool "$PLACE/tuples" 50000 50999
 	no_tuple_twice "$PLACE/tuples"

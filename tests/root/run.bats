@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # srcport run as a wrapper: what passes through it, and how it fails.
 
+bats_require_minimum_version 1.5.0
 load helper
 
 setup() {
@@ -86,7 +87,7 @@ no_program_but() {
 
 @test "a command that does not exist is 127, one that cannot be run 126" {
 	daemon_start
-	run managed -- /nonexistent/command
+	run -127 managed -- /nonexistent/command
 	[ "$status" = 127 ]
 	grep -q /nonexistent/command <<<"$output"
 	touch "$PLACE/plain"
