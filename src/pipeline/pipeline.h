@@ -28,13 +28,17 @@ struct pipeline_options {
 	pipeline_pool_fn *pool_name;
 	pipeline_session_fn *session; /* NULL: nobody listens */
 	void *arg;
-	uint32_t session_max; /* ceiling on open sessions; past it the oldest is ended as lost */
+	uint32_t session_max; /* ceiling on open sessions; past it the oldest is ended
+				 as lost */
 };
 
 int pipeline_new(const struct pipeline_options *options, struct pipeline **ret);
 void pipeline_free(struct pipeline *pipeline); /* NULL is fine */
 
-/* One event from collect, in order. */
+/*
+ * One event from collect, in order; those of processes are ignored (identify_event()
+ * takes them, and before this). So is the end of a session not seen to open.
+ */
 void pipeline_event(struct pipeline *pipeline, const struct event_head *event);
 
 /*
@@ -47,18 +51,20 @@ int pipeline_flush(struct pipeline *pipeline, uint64_t now_ns, struct fault *fau
 void pipeline_lost(struct pipeline *pipeline, const struct gap *gap);
 
 /* Fill in source address and port of an open session (sock_diag found it). */
-void pipeline_resolve(struct pipeline *pipeline, uint64_t cookie, const struct address *src,
-		      uint16_t sport);
+void pipeline_resolve(struct pipeline *pipeline, uint64_t cookie,
+		      const struct address *src, uint16_t sport);
 
-/* Visit the open sessions, in no order. Non-zero from visit stops. Returns the number visited. */
-int pipeline_visit_open(const struct pipeline *pipeline, ledger_visit_fn *visit, void *arg);
+/* Visit the open sessions, in no order. Non-zero from visit stops. Returns the number
+ * visited. */
+int pipeline_visit_open(const struct pipeline *pipeline, ledger_visit_fn *visit,
+			void *arg);
 
 struct pipeline_count {
 	uint64_t opened;
 	uint64_t closed;
 	uint64_t open;
 	uint64_t unresolved; /* open UDP sessions whose source address is not known */
-	uint64_t lost; /* events */
+	uint64_t lost;	     /* events */
 };
 
 void pipeline_count(const struct pipeline *pipeline, struct pipeline_count *ret);
