@@ -17,8 +17,9 @@
 struct collect;
 
 struct collect_options {
-	int verdict_map_fd; /* alloc's map of struct verdict; borrowed */
-	bool managed_only;  /* only sessions that passed alloc's hooks (a transient daemon) */
+	int verdict_map_fd;  /* alloc's map of struct verdict; borrowed */
+	bool managed_only;   /* only sessions that passed alloc's hooks (a transient
+				daemon) */
 	uint32_t ring_bytes; /* a power of two; 0: the default, 16 MiB */
 };
 
@@ -29,8 +30,8 @@ typedef void collect_event_fn(const struct event_head *event, void *arg);
  * Load and attach the tracepoint programs. -EPERM without privilege, -ENOTSUP where the
  * kernel cannot; the fault says which feature failed.
  */
-int collect_open(const struct collect_options *options, collect_event_fn *event, void *arg,
-		 struct collect **ret, struct fault *fault);
+int collect_open(const struct collect_options *options, collect_event_fn *event,
+		 void *arg, struct collect **ret, struct fault *fault);
 void collect_close(struct collect *collect); /* detaches; NULL is fine */
 
 /*
@@ -41,7 +42,8 @@ int collect_attach_cgroup(struct collect *collect, int cgroup_fd, uint64_t cgrou
 			  struct fault *fault);
 void collect_detach_cgroup(struct collect *collect, uint64_t cgroup_id);
 
-/* For epoll: readable when the ring is filling up. Events below that wait for a poll. */
+/* For epoll: readable when the ring is filling up. Events below that wait for a poll.
+ */
 int collect_fd(const struct collect *collect);
 
 /* Deliver what is in the ring. Returns the number of events. */
@@ -51,6 +53,7 @@ int collect_poll(struct collect *collect);
 uint64_t collect_lost(const struct collect *collect);
 
 /* CPU time of the BPF programs in ns and runs so far, where bpf_stats is on; else 0. */
-void collect_run_time(const struct collect *collect, uint64_t *ret_ns, uint64_t *ret_runs);
+void collect_run_time(const struct collect *collect, uint64_t *ret_ns,
+		      uint64_t *ret_runs);
 
 #endif /* COLLECT_COLLECT_H */

@@ -145,8 +145,7 @@ static void a_reused_pid_is_another_process(void **state)
 static void a_child_has_the_image_of_its_parent_until_it_execs(void **state)
 {
 	CLEANUP(owner_unref_ptr)
-	struct owner *before = NULL,
-		     *after = NULL, *parent = NULL;
+	struct owner *before = NULL, *after = NULL, *parent = NULL;
 
 	exec(*state, PID(1), START, "/bin/parent");
 	fork_of(*state, PID(1), START, PID(2), START + 5);
@@ -210,8 +209,7 @@ static void a_process_that_nobody_told_of_is_an_owner_without_a_path(void **stat
 static void past_the_ceiling_the_one_that_exited_longest_ago_is_forgotten(void **state)
 {
 	CLEANUP(owner_unref_ptr)
-	struct owner *first = NULL,
-		     *second = NULL, *running = NULL;
+	struct owner *first = NULL, *second = NULL, *running = NULL;
 
 	for (int i = 0; i < PROCESS_MAX; i++)
 		exec(*state, PID(i), START, "/bin/a");
