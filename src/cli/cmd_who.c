@@ -169,16 +169,11 @@ static int ask(struct source *source, const struct who_options *options,
 
 static void print(const struct holders *holders, bool is_json, const json_t *end)
 {
-	struct session_printer printer = {.is_json = is_json};
+	struct session_printer printer = {.is_json = is_json, .is_who = true};
 
 	for (size_t i = 0; i < holders->count; i++)
 		session_print(holders->items[i], &printer);
 	session_print_end(&printer, end);
-}
-
-static bool is_open(const json_t *item)
-{
-	return json_is_null(json_object_get(item, "end"));
 }
 
 static int run(const struct common *common, const void *options, int argc, char **argv)
@@ -204,8 +199,6 @@ static int run(const struct common *common, const void *options, int argc, char 
 	} else {
 		if (!holders.count && !common->is_json)
 			log_say("nobody held %s", argv[0]);
-		else if (!who->at && !common->is_json && !is_open(holders.items[0]))
-			log_say("nobody holds %s now; it was last held by", argv[0]);
 		print(&holders, common->is_json, end);
 	}
 	result = result < 0 ? EXIT_FAULT : holders.count ? EXIT_YES : EXIT_NO;

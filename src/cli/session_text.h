@@ -6,14 +6,10 @@
 #include <jansson.h>
 
 #include "cli/cmd.h"
-#include "model/session.h"
-
-/* What a session says as JSON, read back. The caller releases ret->owner. 0 or -EINVAL.
- */
-int session_text_parse(const json_t *item, struct session *ret);
 
 struct session_printer {
 	bool is_json;
+	bool is_who;  /* as text, a sentence each and no table */
 	size_t count; /* printed so far */
 };
 

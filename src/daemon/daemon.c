@@ -58,8 +58,13 @@ uint64_t daemon_boot_ns(void)
 static int take_scope(struct daemon *daemon, struct fault *fault)
 {
 	char path[PATH_MAX] = "";
-	int err = paths_cgroup_root(daemon->cgroup_root, sizeof(daemon->cgroup_root));
+	int err;
 
+	if (geteuid() != 0)
+		return fault_set(
+			fault, -EPERM,
+			"srcportd must be started by root: it loads BPF programs");
+	err = paths_cgroup_root(daemon->cgroup_root, sizeof(daemon->cgroup_root));
 	if (err < 0)
 		return fault_set(fault, err,
 				 "cgroup2 is not mounted: mount -t cgroup2 cgroup2 "
@@ -138,10 +143,6 @@ static int load_programs(struct daemon *daemon, struct fault *fault)
 	struct collect_options options = {.managed_only = daemon->options.is_transient};
 	int err;
 
-	if (geteuid() != 0)
-		return fault_set(fault, -EPERM,
-				 "srcportd must be started by root: it loads "
-				 "BPF programs");
 	err = alloc_open(&daemon->alloc, fault);
 	if (err < 0)
 		return err;
