@@ -230,15 +230,61 @@ static __always_inline void set_reuse(struct bpf_sock_addr *ctx, int reuse)
 		       sizeof(reuse));
 }
 
+/*
+ * Is the connection that this tuple rests from still half open? Its peer would answer
+ * a new SYN with an ACK of the old one (RFC 9293, 3.10.7.4), and connect() would
+ * take a second.
+ */
+static __noinline bool peer_is_open(struct bpf_sock_addr *ctx,
+				    const struct lease *lease, const __u32 *remote)
+{
+	struct tcp_timewait_sock *waiting;
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = sizeof(tuple.ipv6);
+	struct bpf_sock *sk;
+	bool is_open = false;
+
+	if (!remote[0] && !remote[1] && remote[2] == bpf_htonl(0xffff)) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.saddr = remote[3];
+		tuple.ipv4.daddr = lease->local[3];
+		tuple.ipv4.sport = ctx->user_port;
+		tuple.ipv4.dport = bpf_htons(lease->port);
+	} else {
+		for (int i = 0; i < 4; i++) {
+			tuple.ipv6.saddr[i] = remote[i];
+			tuple.ipv6.daddr[i] = lease->local[i];
+		}
+		tuple.ipv6.sport = ctx->user_port;
+		tuple.ipv6.dport = bpf_htons(lease->port);
+	}
+	sk = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	waiting = bpf_skc_to_tcp_timewait_sock(sk);
+	if (waiting)
+		is_open = waiting->tw_sk.tw_substate == TCP_FIN_WAIT2;
+	bpf_sk_release(sk);
+	return is_open;
+}
+
 /* Draw, and bind; a port that something else holds is set aside and another drawn. */
 static __always_inline bool lease_bind(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-				       bool v6, struct lease *lease)
+				       bool v6, struct lease *lease,
+				       const __u32 *remote)
 {
 	for (int i = 0; i < BIND_ATTEMPTS; i++) {
 		int drew = lease_draw(lease), err;
 
 		if (!drew)
 			return false;
+		if (drew == DREW_RESTED && (lease->rest_flags & REST_PEER_OPEN) &&
+		    peer_is_open(ctx, lease, remote)) {
+			lease->rest_until_ns = lease->now_ns + 2 * TIME_WAIT_NS;
+			lease_end(lease);
+			lease->rest_until_ns = 0;
+			continue;
+		}
 		err = bind_to(ctx, sk, v6, lease->port);
 		if (!err) {
 			STAT_ADD(picks, 1);
@@ -310,7 +356,7 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 		if (pool->sharing != ALLOC_SHARING_NEVER)
 			set_reuse(ctx, 1);
 	}
-	if (lease_bind(ctx, sk, v6, &lease)) {
+	if (lease_bind(ctx, sk, v6, &lease, address)) {
 		verdict_leave(lease.cookie, pool_number, EVENT_PICKED_SRCPORT);
 		return 1;
 	}
@@ -486,6 +532,15 @@ int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
 		destination_of(sk->__sk_common.skc_family, sk->__sk_common.skc_daddr,
 			       daddr, sk->__sk_common.skc_dport);
 	lease.now_ns = bpf_ktime_get_boot_ns();
+	if (sk->__sk_common.skc_family == AF_INET6) {
+		lease.local[0] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+		lease.local[1] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+		lease.local[2] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+		lease.local[3] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+	} else {
+		lease.local[2] = bpf_htonl(0xffff);
+		lease.local[3] = sk->__sk_common.skc_rcv_saddr;
+	}
 	if (waits_for_close(&lease, sk))
 		return 0;
 	rest_decide(&lease, sk, old_state);

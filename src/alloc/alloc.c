@@ -16,7 +16,8 @@
 
 #include "alloc/alloc.skel.h"
 
-/* Reconciling lists all sockets of the namespaces in use. */
+/* Reconciling lists all sockets of the namespaces in use: seldom, or when a pick had
+ * trouble. */
 #define RECONCILE_TICKS 10
 
 DEFINE_CLEANUP(struct alloc, alloc_close)
@@ -325,6 +326,20 @@ int alloc_prepare(struct alloc *alloc, uint32_t pool, int netns_fd, struct fault
 	return alloc_list_netns(alloc, netns_fd, cookie, fault);
 }
 
+/* Picks since the last tick that met a port something else held, or found none. */
+static bool had_trouble(struct alloc *alloc)
+{
+	struct alloc_count count;
+	uint64_t trouble;
+	bool had;
+
+	alloc_count(alloc, &count);
+	trouble = count.conflicts + count.fallbacks + count.refusals;
+	had = trouble != alloc->trouble;
+	alloc->trouble = trouble;
+	return had;
+}
+
 void alloc_tick(struct alloc *alloc)
 {
 	const struct alloc_ask sweep = {.op = ALLOC_ASK_SWEEP};
@@ -333,7 +348,7 @@ void alloc_tick(struct alloc *alloc)
 	new_key(&alloc->bpf->bss->draw_key);
 	alloc_serve(alloc, &sweep);
 	alloc_list_new(alloc);
-	if (++alloc->ticks % RECONCILE_TICKS == 0) {
+	if (had_trouble(alloc) || ++alloc->ticks % RECONCILE_TICKS == 0) {
 		alloc_reconcile(alloc);
 		alloc_reap_hosts(alloc);
 	}

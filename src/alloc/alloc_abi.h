@@ -97,6 +97,9 @@ struct record_chunk {
 #define REST_IS_TAKEN	0x1 /* given again before its time */
 #define REST_NOT_EARLY	0x2 /* the kernel would refuse it before its time */
 #define REST_HOLDS_PORT 0x4 /* nobody may use the port until then */
+#define REST_PEER_OPEN                                                 \
+	0x8 /* the peer had not closed yet: ask before giving it early \
+	     */
 struct alloc_rest {
 	__u64 destination;
 	__u64 until_ns; /* CLOCK_BOOTTIME */
@@ -104,6 +107,7 @@ struct alloc_rest {
 	__u16 host;
 	__u16 port;
 	__u16 flags;
+	__u32 local[4]; /* address of our side, IPv4 as v4-mapped */
 };
 
 /* What the attachment of a cgroup remembers: its pool, and where its spaces were last
@@ -157,7 +161,7 @@ struct alloc_ask {
 
 _Static_assert(sizeof(struct port_map) == 8 + 64 + 1024 + 8192, "alloc ABI");
 _Static_assert(sizeof(struct port_record) == 24, "alloc ABI");
-_Static_assert(sizeof(struct alloc_rest) == 24, "alloc ABI");
+_Static_assert(sizeof(struct alloc_rest) == 40, "alloc ABI");
 _Static_assert(sizeof(struct alloc_stats) == 128, "alloc ABI");
 _Static_assert(sizeof(struct alloc_space) == 48 + 256 + sizeof(struct port_map),
 	       "alloc ABI");

@@ -507,8 +507,13 @@ __noinline int rest_take(struct lease *lease, __u32 number)
 	if ((__u32)(place - (__u32)all->head) < (__u32)(all->tail - all->head) &&
 	    !rest->flags && rest->destination == lease->destination &&
 	    rest->space == lease->space) {
-		rest->flags |= REST_IS_TAKEN;
+		lease->rest_flags = rest->flags;
+		lease->local[0] = rest->local[0];
+		lease->local[1] = rest->local[1];
+		lease->local[2] = rest->local[2];
+		lease->local[3] = rest->local[3];
 		lease->port = rest->port;
+		rest->flags |= REST_IS_TAKEN;
 		until_ns = rest->until_ns;
 		ok = true;
 	}

@@ -17,9 +17,13 @@
 
 #define PORTS 65536
 
-/* Which ports some socket of one namespace and protocol holds, TIME_WAIT included. */
+#define STATE_TIME_WAIT 6
+
+/* Which ports the sockets of one namespace and protocol hold. */
 struct holding {
 	bool is_held[PORTS];
+	bool is_open[PORTS]; /* by more than TIME_WAIT, which our own closes leave too
+			      */
 };
 
 static int note_socket(const struct diag_socket *socket, void *arg)
@@ -27,7 +31,21 @@ static int note_socket(const struct diag_socket *socket, void *arg)
 	struct holding *holding = arg;
 
 	holding->is_held[socket->local_port] = true;
+	if (socket->state != STATE_TIME_WAIT)
+		holding->is_open[socket->local_port] = true;
 	return 0;
+}
+
+/* Both protocols, TCP first. */
+static int note_sockets(int netns_fd, struct holding *holding, struct fault *fault)
+{
+	int err;
+
+	err = sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket, &holding[0], fault);
+	if (err >= 0)
+		err = sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket, &holding[1],
+				      fault);
+	return err;
 }
 
 /* "8080,9000-9100" as in ip_local_reserved_ports. */
@@ -47,7 +65,7 @@ static void note_reserved(int netns_fd, struct holding *reserved)
 		if (n == 1)
 			to = from;
 		for (; from <= to && from < PORTS; from++)
-			reserved->is_held[from] = true;
+			reserved->is_open[from] = true;
 		at = strchr(at, ',');
 		if (at)
 			at++;
@@ -72,7 +90,7 @@ static void set_aside(struct alloc *alloc, uint32_t number,
 		.op = ALLOC_ASK_SET_ASIDE, .space = number, .flags = flags};
 
 	for (unsigned int port = 1024; port < PORTS; port++) {
-		if (!holding->is_held[port] ||
+		if (!holding->is_open[port] ||
 		    !port_map_has(&alloc->spaces[number].unused, port))
 			continue;
 		ask.port = port;
@@ -178,11 +196,7 @@ static int reconcile_netns(int netns_fd, uint64_t cookie, void *arg)
 			continue;
 		if (!held) {
 			held = calloc(2, sizeof(*held));
-			if (!held ||
-			    sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket,
-					    &held[0], NULL) < 0 ||
-			    sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket,
-					    &held[1], NULL) < 0)
+			if (!held || note_sockets(netns_fd, held, NULL) < 0)
 				return 0;
 		}
 		holding = &held[space->protocol == IPPROTO_UDP];

@@ -23,6 +23,7 @@ struct lease {
 	__u32 port;
 	__u32 rest_flags;
 	__u64 rest_until_ns; /* when let go: 0, or until when the tuple rests */
+	__u32 local[4];	     /* address of our side, where a rest needs it */
 };
 
 #define USERS(counts)	((__u32)(counts))
@@ -232,6 +233,10 @@ __noinline int ring_push(struct lease *lease)
 		rest->host = lease->host;
 		rest->port = lease->port;
 		rest->flags = lease->rest_flags;
+		rest->local[0] = lease->local[0];
+		rest->local[1] = lease->local[1];
+		rest->local[2] = lease->local[2];
+		rest->local[3] = lease->local[3];
 		all->tail++;
 		ok = 1;
 	}
@@ -241,7 +246,7 @@ __noinline int ring_push(struct lease *lease)
 	__sync_fetch_and_add(&host->tuple_count, 1);
 	__sync_fetch_and_add(&space->resting_count, 1);
 	STAT_ADD(rests, 1);
-	if (!space->dense_count || lease->rest_flags)
+	if (!space->dense_count || (lease->rest_flags & ~REST_PEER_OPEN))
 		return 1;
 	dense = dense_find(lease->space, lease->destination);
 	if (!dense || dense->state != DENSE_READY)

@@ -87,6 +87,14 @@ struct tcp_sock {
 	__u64 bytes_sent;
 };
 
+struct inet_timewait_sock {
+	volatile unsigned char tw_substate;
+};
+
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
+};
+
 struct qstr {
 	__u32 len;
 	const unsigned char *name;
