@@ -6,19 +6,17 @@
  * and closed in between is one insert, and a full disk loses nothing for a while.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "ledger/ledger_backend.h"
 #include "ledger/ledger_day.h"
 #include "ledger/ledger_db.h"
 #include "ledger/ledger_file.h"
+#include "ledger/ledger_folder.h"
 
 #define BATCH 20000 /* sessions that a put writes without waiting for a commit */
 #define PENDING_MAX                                                       \
@@ -29,6 +27,7 @@
 struct pending {
 	struct session session; /* with a reference to its owner */
 	int64_t row;		/* where the transaction under way put it */
+	bool is_written;	/* nothing is left to write of it */
 };
 
 struct writer {
@@ -65,61 +64,6 @@ static void writer_free(struct writer *writer)
 }
 
 DEFINE_CLEANUP(struct writer, writer_free)
-
-/* As mkdir -p. Returns 1 when the folder itself was made, 0 when it was there. */
-static int make_folder(const char *folder, struct fault *fault)
-{
-	CLEANUP_FREE char *parent = strdup(folder);
-	char *slash;
-	int err;
-
-	if (!parent)
-		return ledger_path_fault(folder, -ENOMEM, NULL, fault);
-	if (mkdir(folder, 0750) == 0)
-		return 1;
-	err = -errno;
-	slash = strrchr(parent, '/');
-	if (err == -EEXIST)
-		return 0;
-	if (err != -ENOENT || !slash || slash == parent)
-		return ledger_path_fault(folder, err, NULL, fault);
-	*slash = '\0';
-	err = make_folder(parent, fault);
-	if (err < 0)
-		return err;
-	if (mkdir(folder, 0750) == 0)
-		return 1;
-	err = -errno;
-	return err == -EEXIST ? 0 : ledger_path_fault(folder, err, NULL, fault);
-}
-
-/* The lock is on the folder itself, so it leaves no file and ends with the process. */
-static int lock_folder(const char *folder, int *ret_fd, struct fault *fault)
-{
-	CLEANUP_CLOSE int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err = -errno;
-
-	if (fd < 0 && err == -ENOTDIR)
-		return fault_set(
-			fault, err,
-			"%s: is a file, and a ledger is a folder: name another",
-			folder);
-	if (fd < 0)
-		return ledger_path_fault(folder, err, NULL, fault);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		err = -errno;
-		if (err != -EWOULDBLOCK)
-			return ledger_path_fault(folder, err, NULL, fault);
-		return fault_set(fault, -EBUSY,
-				 "%s: another srcportd writes this ledger: end it, or "
-				 "name another folder",
-				 folder);
-	}
-	if (access(folder, W_OK | X_OK) < 0)
-		return ledger_path_fault(folder, -errno, NULL, fault);
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
 
 /* Point the open set at what waits, which may hold sessions that are not stored. */
 static int link_pending(const struct writer *writer, struct ledger_open_set *open)
@@ -240,10 +184,10 @@ static int sqlite_open(const char *path, uint64_t now_ns, void **ret,
 	writer->folder = strdup(path);
 	if (!writer->folder)
 		return ledger_path_fault(path, -ENOMEM, NULL, fault);
-	is_new = make_folder(path, fault);
+	is_new = ledger_folder_make(path, fault);
 	if (is_new < 0)
 		return is_new;
-	err = lock_folder(path, &writer->folder_fd, fault);
+	err = ledger_folder_lock(path, &writer->folder_fd, fault);
 	if (err == 0)
 		err = start(writer, now_ns, fault);
 	if (err < 0) {
@@ -343,90 +287,117 @@ static int mark_early(struct writer *writer, uint64_t midnight_ns, struct fault 
 	return 0;
 }
 
-static int write_gaps(struct writer *writer, struct fault *fault)
+/* Write what waits from place i on, as far as one transaction goes. */
+static int write_batch(struct writer *writer, size_t i, size_t end,
+		       uint64_t midnight_ns, struct fault *fault)
 {
-	int err;
+	int err = ledger_file_begin(writer->file, fault);
 
-	for (size_t i = 0; i < writer->gap_count; i++) {
-		err = ledger_file_put_gap(writer->file, &writer->gaps[i], fault);
-		if (err < 0)
-			return err;
-	}
-	if (writer->dropped.lost_count)
-		return ledger_file_put_gap(writer->file, &writer->dropped, fault);
-	return 0;
+	for (; i < end && err == 0; i++)
+		if (writer->pending[i].session.start_ns < midnight_ns)
+			err = write_one(writer, &writer->pending[i], midnight_ns,
+					fault);
+	if (err == 0)
+		err = ledger_file_commit(writer->file, fault);
+	if (err < 0)
+		ledger_file_rollback(writer->file);
+	return err;
 }
 
-static int write_all(struct writer *writer, uint64_t midnight_ns, struct fault *fault)
+/* After a commit: note which rows the sessions got, and who need not wait longer. */
+static void note_rows(struct writer *writer, size_t i, size_t end, uint64_t midnight_ns)
 {
-	int err;
+	for (; i < end; i++) {
+		struct pending *pending = &writer->pending[i];
+		const struct session *session = &pending->session;
+		struct ledger_open_entry *entry;
 
-	for (size_t i = 0; i < writer->pending_count; i++) {
-		if (writer->pending[i].session.start_ns >= midnight_ns)
+		if (session->start_ns >= midnight_ns)
 			continue;
-		err = write_one(writer, &writer->pending[i], midnight_ns, fault);
-		if (err < 0)
-			return err;
+		entry = ledger_open_set_find(&writer->open, &session->id);
+		entry->row = pending->row;
+		entry->sport = session->sport;
+		pending->is_written = session->end_ns < midnight_ns;
 	}
-	return write_gaps(writer, fault);
 }
 
-/* After a commit: forget what is written, note the rows of what is open. */
-static void settle(struct writer *writer, uint64_t midnight_ns)
+/* Take out what is written. What has ended is not looked for again. */
+static void remove_written(struct writer *writer)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < writer->pending_count; i++) {
 		struct pending pending = writer->pending[i];
-		struct session *session = &pending.session;
 		struct ledger_open_entry *entry;
-		bool is_later = session->start_ns >= midnight_ns;
 
-		entry = ledger_open_set_find(&writer->open, &session->id);
-		if (!is_later) {
-			entry->row = pending.row;
-			entry->sport = session->sport;
-		}
-		if (is_later || session->end_ns >= midnight_ns) {
+		entry = ledger_open_set_find(&writer->open, &pending.session.id);
+		if (!pending.is_written) {
 			entry->pending = (int32_t)kept;
 			writer->pending[kept++] = pending;
 			continue;
 		}
 		entry->pending = LEDGER_NOT_PENDING;
-		if (session->end_ns)
+		if (pending.session.end_ns)
 			ledger_open_set_remove(&writer->open, entry);
-		owner_unref(session->owner);
+		owner_unref(pending.session.owner);
 	}
 	writer->pending_count = kept;
-	writer->gap_count = 0;
-	writer->dropped = (struct gap){0};
 }
 
 /*
- * Write what waits and began before midnight_ns, the end of the file's day (or
- * UINT64_MAX where no new file is due). All of it or nothing.
+ * Write the sessions that wait and began before midnight_ns, the end of the file's
+ * day (or UINT64_MAX where no new file is due). In batches, so that a full disk, which
+ * shows at the end of a transaction, costs each try no more than one.
  */
-static int write_pending(struct writer *writer, uint64_t midnight_ns,
-			 struct fault *fault)
+static int write_sessions(struct writer *writer, uint64_t midnight_ns,
+			  struct fault *fault)
+{
+	int err = mark_early(writer, midnight_ns, fault);
+
+	for (size_t i = 0; i < writer->pending_count && err == 0; i += BATCH) {
+		size_t end = i + BATCH;
+
+		if (end > writer->pending_count)
+			end = writer->pending_count;
+		err = write_batch(writer, i, end, midnight_ns, fault);
+		if (err == 0)
+			note_rows(writer, i, end, midnight_ns);
+	}
+	remove_written(writer);
+	writer->write_at = writer->pending_count + BATCH;
+	return err;
+}
+
+static int write_gaps(struct writer *writer, struct fault *fault)
 {
 	int err;
 
-	if (writer->pending_count == 0 && writer->gap_count == 0 &&
-	    writer->dropped.lost_count == 0)
+	if (writer->gap_count == 0 && writer->dropped.lost_count == 0)
 		return 0;
-	err = mark_early(writer, midnight_ns, fault);
-	if (err == 0)
-		err = ledger_file_begin(writer->file, fault);
-	if (err == 0)
-		err = write_all(writer, midnight_ns, fault);
+	err = ledger_file_begin(writer->file, fault);
+	for (size_t i = 0; i < writer->gap_count && err == 0; i++)
+		err = ledger_file_put_gap(writer->file, &writer->gaps[i], fault);
+	if (err == 0 && writer->dropped.lost_count)
+		err = ledger_file_put_gap(writer->file, &writer->dropped, fault);
 	if (err == 0)
 		err = ledger_file_commit(writer->file, fault);
-	if (err < 0)
+	if (err < 0) {
 		ledger_file_rollback(writer->file);
-	else
-		settle(writer, midnight_ns);
-	writer->write_at = writer->pending_count + BATCH;
-	return err;
+		return err;
+	}
+	writer->gap_count = 0;
+	writer->dropped = (struct gap){0};
+	return 0;
+}
+
+static int write_pending(struct writer *writer, uint64_t midnight_ns,
+			 struct fault *fault)
+{
+	int err = 0;
+
+	if (writer->pending_count)
+		err = write_sessions(writer, midnight_ns, fault);
+	return err < 0 ? err : write_gaps(writer, fault);
 }
 
 static void sqlite_close(void *db)
