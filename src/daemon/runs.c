@@ -2,6 +2,7 @@
 #include "daemon/runs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -128,11 +129,30 @@ static void on_cgroup_event(uint32_t events, void *arg)
 		end_run(run);
 }
 
+/* What others hold in the caller's network namespace is set aside before the first
+ * pick. */
+static int prepare(struct run *run, struct fault *fault)
+{
+	CLEANUP_CLOSE int netns_fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", run->pid);
+	netns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns_fd < 0)
+		return fault_set(fault, -errno, "%s: %s", path, strerror(errno));
+	return alloc_prepare(run->runs->daemon->alloc, run->pool->number, netns_fd,
+			     fault);
+}
+
 static int attach(struct run *run, struct fault *fault)
 {
 	struct daemon *daemon = run->runs->daemon;
-	int err = alloc_attach(daemon->alloc, run->cgroup.fd, run->cgroup.id,
-			       run->pool->number, fault);
+	int err = prepare(run, fault);
+
+	if (err < 0)
+		return err;
+	err = alloc_attach(daemon->alloc, run->cgroup.fd, run->cgroup.id,
+			   run->pool->number, fault);
 
 	if (err < 0 || !daemon->options.is_transient || !daemon->collect)
 		return err;
