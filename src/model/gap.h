@@ -11,7 +11,7 @@ struct gap {
 	uint64_t from_ns; /* wall clock */
 	uint64_t until_ns;
 	uint64_t lost_count;	   /* events lost; 0: not known how many */
-	char cause[GAP_CAUSE_MAX]; /* "ring full", "srcportd not running", "ledger disk full" */
+	char cause[GAP_CAUSE_MAX]; /* "ring full", "srcportd not running" */
 };
 
 #endif /* MODEL_GAP_H */

@@ -13,7 +13,7 @@
 
 struct owner {
 	unsigned int references;
-	uint64_t ledger_id; /* the ledger's own number for it; 0: not stored. Only ledger/ uses it */
+	uint64_t ledger_id;    /* for the ledger alone; 0: not stored */
 	uint64_t pid_start_ns; /* wall clock, ns since 1970 UTC */
 	uint32_t pid;	       /* of the host's first pid namespace */
 	uint32_t uid;

@@ -14,9 +14,9 @@
 #include "model/address.h"
 #include "model/owner.h"
 
-#define BYTES_UNKNOWN	  UINT64_MAX
-#define SESSION_POOL_MAX  32 /* longest pool name, with the terminator */
-#define SESSION_BOOT_MAX  37 /* a boot id as the kernel writes it, with the terminator */
+#define BYTES_UNKNOWN	 UINT64_MAX
+#define SESSION_POOL_MAX 32 /* longest pool name, with the terminator */
+#define SESSION_BOOT_MAX 37 /* a boot id of the kernel, with the terminator */
 
 enum picked_by {
 	PICKED_BY_UNKNOWN,
@@ -46,7 +46,7 @@ struct session_id {
 	char boot[SESSION_BOOT_MAX]; /* /proc/sys/kernel/random/boot_id */
 	uint64_t netns;		     /* cookie of the network namespace */
 	uint64_t cookie;	     /* of the socket */
-	uint32_t use;		     /* 0 for the socket's first session, then 1, 2, ... */
+	uint32_t use; /* 0 for the socket's first session, then 1, 2, ... */
 };
 
 struct session {
@@ -65,7 +65,7 @@ struct session {
 	uint64_t rx_bytes;
 	char pool[SESSION_POOL_MAX]; /* empty: from no pool */
 	enum picked_by picked_by;
-	struct owner *owner; /* borrowed or referenced, as the holder says; may be NULL */
+	struct owner *owner; /* borrowed or referenced, as the holder says, or NULL */
 };
 
 const char *picked_by_name(enum picked_by who);	     /* NULL when unknown */
@@ -78,7 +78,7 @@ enum picked_by picked_by_parse(const char *name);
 enum end_reason end_reason_parse(const char *name);
 uint8_t protocol_parse(const char *name);
 
-/* "boot-netns-cookie" and "-use" where use is not 0. buf holds 96 bytes. Returns buf. */
+/* "boot-netns-cookie", and "-use" where that is not 0. Returns buf, of that size. */
 #define SESSION_ID_TEXT_MAX 96
 char *session_id_format(const struct session_id *id, char *buf);
 

@@ -32,7 +32,7 @@ void port_set_remove(struct port_set *set, const struct port_set *other);
 size_t port_set_count(const struct port_set *set);
 bool port_set_overlaps(const struct port_set *set, uint16_t from, uint16_t to);
 
-/* As ranges, "49152-49999,50100-65535"; cut with "..." when longer than size. Returns buf. */
+/* As ranges, "49152-49999,50100-65535", cut with "..." to fit size. Returns buf. */
 char *port_set_format(const struct port_set *set, char *buf, size_t size);
 
 #endif /* POLICY_PORT_SET_H */
