@@ -14,10 +14,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -189,6 +191,21 @@ static void run_level(struct paired *paired, int level, int next)
 	       (long long)p50[MANAGED] - (long long)p50[UNMANAGED]);
 }
 
+/* A run ends when its cgroup is empty: a child stays there while we are out of it. */
+static void leave_someone_there(void)
+{
+	pid_t parent = getpid(), child = fork();
+
+	if (child < 0)
+		fail("fork", -errno);
+	if (child > 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() == parent)
+		pause();
+	_exit(0);
+}
+
 static int open_procs(const char *cgroup)
 {
 	char path[4096];
@@ -239,6 +256,7 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	leave_someone_there();
 	paired.procs[MANAGED] = open_procs(argv[optind]);
 	paired.procs[UNMANAGED] = open_procs(argv[optind + 1]);
 	fds = calloc(paired.port_count + BATCH, sizeof(*fds));

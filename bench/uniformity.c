@@ -168,6 +168,7 @@ int main(int argc, char **argv)
 	CLEANUP_FREE unsigned long *seen = calloc(65536, sizeof(*seen));
 	CLEANUP_FREE unsigned long *steps = calloc(65536, sizeof(*steps));
 	unsigned long outside = 0, step_count = 0;
+	unsigned int last_outside = 0;
 	int last = -1;
 
 	if (parse_options(argc, argv, &trial) < 0 || !ports || !seen || !steps) {
@@ -177,10 +178,12 @@ int main(int argc, char **argv)
 	endpoint_raise_limit();
 	rank_ports(&trial, ports);
 	for (unsigned long i = 0; i < trial.picks; i++) {
-		int rank = ports->rank[pick(&trial, NULL)];
+		unsigned int port = pick(&trial, NULL);
+		int rank = ports->rank[port];
 
 		if (rank < 0) {
 			outside++;
+			last_outside = port;
 		} else {
 			seen[rank]++;
 			if (last >= 0) {
@@ -192,6 +195,8 @@ int main(int argc, char **argv)
 	}
 	printf("%lu picks over %d ports, %lu outside\n", trial.picks, ports->count,
 	       outside);
+	if (outside)
+		printf("the last one outside was %u\n", last_outside);
 	if (ports->count < 2)
 		return 1;
 	report("ports", seen, ports->count, trial.picks - outside);
