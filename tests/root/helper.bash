@@ -24,17 +24,18 @@ place_make() {
 	PATH=$TOP/tests/root/bin:$PATH
 	mkdir "$CGROUP" "$CGROUP/caller"
 	printf '[pool default]\nports = %s-%s\n' "$POOL_FROM" "$POOL_TO" >"$PLACE/srcport.conf"
+	# Not ip -n, here and below: it remounts /sys, which a plain chroot does not allow.
 	ip netns add "$NET"
-	ip -n "$NET" link set lo up
-	ip -n "$NET" link add out type veth peer name nowhere
-	ip -n "$NET" address add 10.9.0.1/24 dev out
-	ip -n "$NET" address add fd09::1/64 dev out nodad
-	ip -n "$NET" link set out up
-	ip -n "$NET" link set nowhere up
+	in_net ip link set lo up
+	in_net ip link add out type veth peer name nowhere
+	in_net ip address add 10.9.0.1/24 dev out
+	in_net ip address add fd09::1/64 dev out nodad
+	in_net ip link set out up
+	in_net ip link set nowhere up
 	for last in 2 3 4 5 6 7 8 9; do
-		ip -n "$NET" neighbour add "10.9.0.$last" lladdr 02:00:00:00:00:99 dev out
+		in_net ip neighbour add "10.9.0.$last" lladdr 02:00:00:00:00:99 dev out
 	done
-	ip -n "$NET" neighbour add fd09::2 lladdr 02:00:00:00:00:99 dev out
+	in_net ip neighbour add fd09::2 lladdr 02:00:00:00:00:99 dev out
 	in_net sh -c 'echo 32768 49151 >/proc/sys/net/ipv4/ip_local_port_range'
 }
 
