@@ -176,11 +176,15 @@ __noinline int lease_follow(struct lease *lease)
 		return 1;
 	}
 	if (host->tuple_count) {
-		struct lease old = *lease;
+		__u64 destination = lease->destination;
+		__u32 space_number = lease->space;
 
-		old.destination = 0;
-		if (lease_is_shared(&old))
-			lease_end(&old);
+		/* Put back afterwards: a copy of the lease is too much stack. */
+		lease->destination = 0;
+		if (lease_is_shared(lease))
+			lease_end(lease);
+		lease->destination = destination;
+		lease->space = space_number;
 	}
 	if (record->last_cookie != (__u32)lease->cookie && !USERS(record->counts))
 		return 0; /* never was ours: the program's own choice */
@@ -193,7 +197,7 @@ __noinline int lease_follow(struct lease *lease)
 }
 
 /* A function of its own for the sake of the stack, 512 bytes for all that call each
- * other. */
+ * other (Linux 6.1 rounds each one's share up to 32). */
 static __noinline int bind_to(struct bpf_sock_addr *ctx, struct bpf_sock *sk, bool v6,
 			      __u32 port)
 {

@@ -542,7 +542,7 @@ static __always_inline bool may_share(const struct alloc_space *space,
 }
 
 /* Draws for a destination whose map is ready. */
-__noinline int draw_dense(struct lease *lease, __u32 number, __u32 shares)
+static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 shares)
 {
 	int drew;
 
@@ -583,7 +583,7 @@ __noinline int draw_rested(struct lease *lease, __u32 number)
 }
 
 /* Few or no draws succeeded: the exact way, with the destination's map. */
-__noinline int draw_exact(struct lease *lease, __u32 shares, __u32 early)
+static __always_inline int draw_exact(struct lease *lease, __u32 shares, __u32 early)
 {
 	int number, drew;
 

@@ -425,7 +425,9 @@ __noinline int port_share(struct lease *lease)
 		return 0;
 	}
 	__sync_fetch_and_add(&host->tuple_count, 1);
-	bpf_map_update_elem(&limbo, &key, &lease->destination, BPF_ANY);
+	/* Linux 6.1 takes a map's value from our own stack only, not the caller's. */
+	request.hash = lease->destination;
+	bpf_map_update_elem(&limbo, &key, &request.hash, BPF_ANY);
 	return 1;
 }
 
