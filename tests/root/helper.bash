@@ -153,6 +153,18 @@ no_run_cgroup() {
 	[ -z "$(find "$CGROUP" -name 'srcport-*')" ]
 }
 
+# A transient daemon manages the whole host, and there can be one only. Leaves a ledger.
+need_the_host() {
+	local answer
+	answer=$(managed -- true 2>&1) || true
+	[[ $answer != *'another srcportd'* ]] || skip 'another srcportd manages this host'
+	wait_until 10 daemon_is_silent
+}
+
+daemon_is_silent() {
+	! daemon_answers
+}
+
 # The tree may lie where only root can read.
 copy_for_everyone() {
 	chmod 755 "$PLACE"

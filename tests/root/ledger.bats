@@ -20,7 +20,7 @@ print(sum(1 for line in sys.stdin if json.loads(line).get("end")))')" = "$2" ]
 
 # In a chroot srcportd still says where a program lies below the host's root.
 as_seen_here() {
-	sed "s| /.*$TOP/| $TOP/|"
+	sed "s| /.*$TOOLS/| $TOOLS/|"
 }
 
 @test "5000 children of one connection each are all named with pid and port" {
@@ -157,20 +157,31 @@ assert checked == 20, checked' "$PLACE/told"
 	daemon_answers
 }
 
+# Replace what the day's file holds.
+spoil_ledger() {
+	file=$(find "$STATE/ledger" -type f -size +0 ! -name '*-wal' ! -name '*-shm' | head -n 1)
+	[ -n "$file" ]
+	rm -f "$file"-*
+	echo 'this is not a database, but it is long enough to be read' | tee "$file" >"$PLACE/garbage"
+}
+
 @test "a ledger that is not a database stops the daemon with its name" {
 	daemon_start
 	daemon_end TERM
-	file=$(find "$STATE" -type f -size +0 | head -n 1)
-	rm -f "$file"-*
-	echo 'this is not a database, but it is long enough to be read' >"$file"
-	cp "$file" "$PLACE/garbage"
+	spoil_ledger
 	run "$BUILD/srcportd" --state "$STATE" --socket "$SRCPORT_SOCKET" --cgroup "$CGROUP"
 	[ "$status" = 2 ]
 	grep -q "$STATE" <<<"$output"
 	cmp "$file" "$PLACE/garbage"
+}
+
+@test "a ledger that is not a database stops srcport run with its name" {
+	need_the_host
+	spoil_ledger
 	run managed -- touch "$PLACE/ran"
 	[ "$status" = 125 ]
 	grep -q "$STATE" <<<"$output"
+	cmp "$file" "$PLACE/garbage"
 	[ ! -e "$PLACE/ran" ]
 }
 
@@ -191,9 +202,17 @@ assert checked == 20, checked' "$PLACE/told"
 		--cgroup "$CGROUP"
 	[ "$status" = 2 ]
 	grep -q "$PLACE/disk/state" <<<"$output"
-	SRCPORT_STATE=$PLACE/disk/state run managed -- true
+}
+
+@test "a full disk stops srcport run with its name" {
+	need_the_host
+	mkdir "$PLACE/disk"
+	mount -t tmpfs -o size=64k tmpfs "$PLACE/disk"
+	dd if=/dev/zero of="$PLACE/disk/ballast" bs=4k 2>/dev/null || true
+	SRCPORT_STATE=$PLACE/disk/state run managed -- touch "$PLACE/ran"
 	[ "$status" = 125 ]
 	grep -q "$PLACE/disk/state" <<<"$output"
+	[ ! -e "$PLACE/ran" ]
 }
 
 @test "without privilege srcportd is 2 and says so" {

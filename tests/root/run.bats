@@ -64,6 +64,7 @@ teardown() {
 }
 
 @test "without a daemon a transient one serves the command and ends with it" {
+	need_the_host
 	program_ids >"$PLACE/before"
 	managed --ports 50000-50099 -- "$TOOLS/connector" -n 50 10.9.0.2 80 >"$PLACE/tuples"
 	[ "$(line_count "$PLACE/tuples")" = 50 ]
@@ -78,6 +79,7 @@ no_program_but() {
 }
 
 @test "a second run joins the transient daemon of the first" {
+	need_the_host
 	managed --ports 50000-50099 -- sh -c 'echo up; sleep 3' >"$PLACE/out" 3>&- &
 	wait_until 5 grep -q up "$PLACE/out"
 	managed --ports 51000-51099 -- "$TOOLS/connector" -n 50 10.9.0.2 80 >"$PLACE/tuples"
@@ -130,6 +132,7 @@ need_own_build() {
 }
 
 @test "run.sh runs a command, passes its status on and ends with its sessions" {
+	need_the_host
 	need_own_build
 	run in_place env -u MAKEFLAGS -u MAKELEVEL "$TOP/run.sh" --yes --ports 50000-50099 \
 		sh -c '"$1" 10.9.0.2 80; exit 9' sh "$TOOLS/connector"
@@ -141,6 +144,7 @@ need_own_build() {
 }
 
 @test "run.sh without a command observes until it is ended" {
+	need_the_host
 	need_own_build
 	in_place env -u MAKEFLAGS -u MAKELEVEL "$TOP/run.sh" --yes >"$PLACE/out" 2>&1 3>&- &
 	local daemon=$!
