@@ -47,18 +47,26 @@ int session_print(json_t *item, void *arg)
 	return 0;
 }
 
+/* One line: runs one after the other leave a gap between each two. */
+static void print_gaps(const json_t *gaps)
+{
+	size_t count = json_array_size(gaps);
+	const json_t *last = json_array_get(gaps, count - 1);
+
+	if (!count)
+		return;
+	log_say("this may be incomplete: %s from %s until %s%s", text_of(last, "cause"),
+		text_of(last, "from"), text_of(last, "until"),
+		count > 1 ? ", and earlier (--json lists all gaps)" : "");
+}
+
 void session_print_end(const struct session_printer *printer, const json_t *end)
 {
-	const json_t *gap;
-	size_t i;
-
 	if (printer->is_json) {
 		print_json(end);
 		return;
 	}
 	/* What was found comes first where both go to one terminal. */
 	fflush(stdout);
-	json_array_foreach(json_object_get(end, "gaps"), i, gap) log_say(
-		"this may be incomplete: %s from %s until %s", text_of(gap, "cause"),
-		text_of(gap, "from"), text_of(gap, "until"));
+	print_gaps(json_object_get(end, "gaps"));
 }
