@@ -341,9 +341,8 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 		return 1;
 	}
 	/* Bit 0 set: 0 means no destination. */
-	lease.destination = pick_destination(*(struct pick_key *)&hash_key, address,
-					     ctx->user_port) |
-			    1;
+	lease.destination =
+		pick_destination(hash_secret(), address, ctx->user_port) | 1;
 	if (is_tcp)
 		lease.now_ns = bpf_ktime_get_boot_ns();
 	if (sk->src_port) {
@@ -465,7 +464,7 @@ static __always_inline __u64 destination_of(__u16 family, __be32 v4, const __u32
 		address[2] = v6[2];
 		address[3] = v6[3];
 	}
-	return pick_destination(*(struct pick_key *)&hash_key, address, port) | 1;
+	return pick_destination(hash_secret(), address, port) | 1;
 }
 
 /* How long the tuple rests after this close, and under which rules. */
@@ -493,7 +492,8 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 		return;
 	/* The peer has not closed yet: tcp_fin_timeout may pass before TIME_WAIT
 	 * begins. */
-	if (old_state == TCP_FIN_WAIT2 && !(sk->sk_shutdown & RCV_SHUTDOWN)) {
+	if (old_state == TCP_FIN_WAIT2 &&
+	    !(sk->__sk_common.skc_flags >> SOCK_DONE & 1)) {
 		rest_ns += TIME_WAIT_NS;
 		lease->rest_flags |= REST_NOT_EARLY;
 	}
@@ -510,7 +510,8 @@ static __always_inline bool waits_for_close(const struct lease *lease, struct so
 	struct alloc_space *space = record ? by_id(&spaces, record->space) : NULL;
 	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
 
-	return pool && pool->sharing == ALLOC_SHARING_NEVER && sk->sk_socket;
+	return pool && pool->sharing == ALLOC_SHARING_NEVER && sk->sk_socket &&
+	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -603,6 +604,24 @@ static __always_inline void serve_set_aside(void)
 	lease.host = space->host;
 	if (port_claim(&lease))
 		ask.result = lease_set_aside(&lease, ask.flags);
+}
+
+static __always_inline void serve_rest(void)
+{
+	struct alloc_space *space = by_id(&spaces, ask.space);
+	struct lease lease = {
+		.space = ask.space,
+		.port = ask.port,
+		.destination = ask.destination,
+		.rest_until_ns = ask.until_ns,
+		.rest_flags = REST_NOT_EARLY,
+		.now_ns = bpf_ktime_get_boot_ns(),
+	};
+
+	if (!space)
+		return;
+	lease.host = space->host;
+	ask.result = lease_rest(&lease);
 }
 
 static long open_again(__u32 i, void *arg)
@@ -698,6 +717,9 @@ int alloc_serve(struct __sk_buff *ctx)
 		break;
 	case ALLOC_ASK_SET_ASIDE:
 		serve_set_aside();
+		break;
+	case ALLOC_ASK_REST:
+		serve_rest();
 		break;
 	case ALLOC_ASK_RETURN:
 		serve_return();

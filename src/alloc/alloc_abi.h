@@ -140,7 +140,8 @@ struct alloc_stats {
 enum alloc_ask_op {
 	ALLOC_ASK_MAKE_SPACE = 1, /* netns, pool, protocol -> result: the space, or 0 */
 	ALLOC_ASK_SET_ASIDE,	  /* space, port, flags */
-	ALLOC_ASK_RETURN,	  /* space, port: what was set aside is free again */
+	ALLOC_ASK_REST, /* space, port, destination: found in TIME_WAIT at the start */
+	ALLOC_ASK_RETURN,     /* space, port: what was set aside is free again */
 	ALLOC_ASK_FORGET,     /* host, port, holder: the lease has no socket any more */
 	ALLOC_ASK_DROP_SPACE, /* space: its pool is gone */
 	ALLOC_ASK_SWEEP,      /* end the rests that are over */
@@ -157,6 +158,8 @@ struct alloc_ask {
 	__u32 result;
 	__u64 netns;
 	__u64 holder;
+	__u64 destination;
+	__u64 until_ns;
 };
 
 _Static_assert(sizeof(struct port_map) == 8 + 64 + 1024 + 8192, "alloc ABI");

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -18,6 +19,7 @@
 #define PORTS 65536
 
 #define STATE_TIME_WAIT 6
+#define TIME_WAIT_NS	60000000000ULL
 
 /* Which ports the sockets of one namespace and protocol hold. */
 struct holding {
@@ -98,6 +100,62 @@ static void set_aside(struct alloc *alloc, uint32_t number,
 	}
 }
 
+/*
+ * A connection in TIME_WAIT from before we came rests like one of ours: its tuple
+ * is not given again, and its port is not one to bind for oneself alone.
+ */
+struct resting {
+	struct alloc *alloc;
+	uint64_t netns;
+	uint64_t until_ns;
+};
+
+static uint64_t destination_of(const struct alloc *alloc,
+			       const struct diag_socket *socket)
+{
+	struct pick_key key;
+	__u32 address[4];
+
+	memcpy(&key, (const void *)&alloc->bpf->rodata->hash_key, sizeof(key));
+	memcpy(address, socket->remote.bytes, sizeof(address));
+	return pick_destination(key, address, htons(socket->remote_port)) | 1;
+}
+
+static int rest_socket(const struct diag_socket *socket, void *arg)
+{
+	const struct resting *resting = arg;
+	struct alloc_ask ask = {.op = ALLOC_ASK_REST,
+				.port = socket->local_port,
+				.until_ns = resting->until_ns};
+
+	if (socket->state != STATE_TIME_WAIT)
+		return 0;
+	ask.destination = destination_of(resting->alloc, socket);
+	for (ask.space = 1; ask.space < ALLOC_SPACES; ask.space++) {
+		const struct alloc_space *space = &resting->alloc->spaces[ask.space];
+
+		if (space->netns != resting->netns || space->is_listed ||
+		    space->protocol != IPPROTO_TCP)
+			continue;
+		if (port_map_has(&resting->alloc->pools[space->pool].members,
+				 ask.port)) {
+			alloc_serve(resting->alloc, &ask);
+			return 0;
+		}
+	}
+	return 0;
+}
+
+static void rest_what_waits(struct alloc *alloc, int netns_fd, uint64_t cookie)
+{
+	struct resting resting = {.alloc = alloc, .netns = cookie};
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	resting.until_ns = now.tv_sec * 1000000000ULL + now.tv_nsec + TIME_WAIT_NS;
+	sock_diag_visit(netns_fd, IPPROTO_TCP, rest_socket, &resting, NULL);
+}
+
 int alloc_list_netns(struct alloc *alloc, int netns_fd, uint64_t cookie,
 		     struct fault *fault)
 {
@@ -107,13 +165,11 @@ int alloc_list_netns(struct alloc *alloc, int netns_fd, uint64_t cookie,
 
 	if (!held || !reserved)
 		return fault_set(fault, -ENOMEM, "out of memory");
-	err = sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket, &held[0], fault);
-	if (err >= 0)
-		err = sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket, &held[1],
-				      fault);
+	err = note_sockets(netns_fd, held, fault);
 	if (err < 0)
 		return err;
 	note_reserved(netns_fd, reserved);
+	rest_what_waits(alloc, netns_fd, cookie);
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
 		struct alloc_space *space = &alloc->spaces[number];
 

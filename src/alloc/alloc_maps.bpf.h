@@ -135,6 +135,12 @@ static __always_inline void *by_id(void *map, __u32 number)
 	return bpf_map_lookup_elem(map, &number);
 }
 
+/* Read as volatile: clang takes a const without an initialiser for zero. */
+static __always_inline struct pick_key hash_secret(void)
+{
+	return (struct pick_key){.k0 = hash_key.k0, .k1 = hash_key.k1};
+}
+
 static __always_inline __u32 now_ms(__u64 now_ns)
 {
 	return now_ns / 1000000;

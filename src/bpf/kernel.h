@@ -186,7 +186,7 @@ enum {
 #define SOCK_DGRAM	   2
 #define IPPROTO_TCP_NUMBER 6
 #define IPPROTO_UDP_NUMBER 17
-#define RCV_SHUTDOWN	   1
+#define SHUTDOWN_MASK	   3
 #define SOCK_BINDPORT_LOCK \
 	8	    /* sk_userlocks: the port was asked for, not drawn by the kernel */
 #define SOCK_DONE 1 /* bit of skc_flags: the peer's FIN has come */

@@ -17,7 +17,8 @@ static struct port_map map;
 
 static __u64 draw(void)
 {
-	static const struct pick_key key = {0x0123456789abcdefULL, 0xfedcba9876543210ULL};
+	static const struct pick_key key = {0x0123456789abcdefULL,
+					    0xfedcba9876543210ULL};
 	static __u64 counter;
 
 	return pick_prf(key, counter++, 0);

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The allocator on real sockets, in a network namespace and a cgroup of our own: each
+ * port is what getsockname(2) says, each count comes from the sockets made here.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "alloc/alloc.h"
+#include "base/cleanup.h"
+
+#define SKIP_STATUS  77
+#define FIRST_OF_ALL 61000 /* above what the kernel draws from */
+#define PORTS_A_TEST 100
+#define HOUR_NS	     3600000000000ULL
+#define SERVERS	     3
+
+struct bed {
+	char cgroup[2 * PATH_MAX];
+	int cgroup_fd;
+	uint64_t cgroup_id;
+	struct alloc *alloc;
+	uint32_t pool;
+	unsigned int
+		first; /* port of this test's pool: each has its own, TIME_WAIT lasts */
+	int listeners[SERVERS];
+	struct sockaddr_in servers[SERVERS];
+};
+
+static struct bed bed;
+
+/* ---- the bed: loopback up, listeners, a cgroup we are in ---- */
+
+static int bring_loopback_up(void)
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+	return ioctl(fd, SIOCSIFFLAGS, &request);
+}
+
+static int find_cgroup2(char *ret, size_t size)
+{
+	FILE *mounts = fopen("/proc/self/mounts", "re");
+	char line[PATH_MAX * 2], where[PATH_MAX], type[64];
+	int found = -ENOENT;
+
+	while (mounts && found && fgets(line, sizeof(line), mounts))
+		if (sscanf(line, "%*s %4095s %63s", where, type) == 2 &&
+		    strcmp(type, "cgroup2") == 0) {
+			snprintf(ret, size, "%s", where);
+			found = 0;
+		}
+	if (mounts)
+		fclose(mounts);
+	return found;
+}
+
+static int enter_cgroup(const char *folder)
+{
+	char path[3 * PATH_MAX], pid[16];
+	CLEANUP_CLOSE int fd = -1;
+	int length;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", folder);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	length = snprintf(pid, sizeof(pid), "%d", getpid());
+	return fd >= 0 && write(fd, pid, length) == length ? 0 : -errno;
+}
+
+static int make_cgroup(void)
+{
+	char root[PATH_MAX];
+	struct stat found;
+
+	if (find_cgroup2(root, sizeof(root)))
+		return -ENOENT;
+	snprintf(bed.cgroup, sizeof(bed.cgroup), "%s/srcport-test-alloc-%d", root,
+		 getpid());
+	if (mkdir(bed.cgroup, 0755))
+		return -errno;
+	bed.cgroup_fd = open(bed.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (bed.cgroup_fd < 0 || fstat(bed.cgroup_fd, &found))
+		return -errno;
+	bed.cgroup_id = found.st_ino;
+	return 0;
+}
+
+static void remove_cgroup(void)
+{
+	char root[PATH_MAX];
+
+	if (!find_cgroup2(root, sizeof(root)))
+		enter_cgroup(root);
+	rmdir(bed.cgroup);
+}
+
+static int make_listeners(void)
+{
+	for (int i = 0; i < SERVERS; i++) {
+		struct sockaddr_in *server = &bed.servers[i];
+
+		server->sin_family = AF_INET;
+		server->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		server->sin_port = htons(7000 + i);
+		bed.listeners[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (bind(bed.listeners[i], (struct sockaddr *)server,
+			 sizeof(*server)) ||
+		    listen(bed.listeners[i], 4096))
+			return -errno;
+	}
+	return 0;
+}
+
+/* One pool of these ports for the cgroup we are in. */
+static void use_pool(unsigned int count, enum sharing sharing, uint64_t quarantine_ns,
+		     bool early_reuse)
+{
+	struct fault fault = {0};
+	struct pool pool;
+
+	pool_init(&pool, "test");
+	memset(&pool.ports, 0, sizeof(pool.ports));
+	port_set_add(&pool.ports, bed.first, bed.first + count - 1);
+	pool.sharing = sharing;
+	pool.quarantine_ns = quarantine_ns;
+	pool.early_reuse = early_reuse;
+	pool.exhausted = EXHAUSTED_REFUSE;
+	assert_int_equal(alloc_add_pool(bed.alloc, &pool, &bed.pool, &fault), 0);
+	assert_int_equal(alloc_prepare(bed.alloc, bed.pool, -1, &fault), 0);
+	assert_int_equal(
+		alloc_attach(bed.alloc, bed.cgroup_fd, bed.cgroup_id, bed.pool, &fault),
+		0);
+}
+
+static int set_up(void **state)
+{
+	struct fault fault = {0};
+
+	(void)state;
+	bed.first += PORTS_A_TEST;
+	return alloc_open(&bed.alloc, &fault);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	alloc_close(bed.alloc);
+	bed.alloc = NULL;
+	return 0;
+}
+
+/* ---- sockets ---- */
+
+static unsigned int port_of(int fd)
+{
+	struct sockaddr_in6 address = {0};
+	socklen_t size = sizeof(address);
+
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	return ntohs(address.sin6_port); /* the same place in both families */
+}
+
+static bool is_in_pool(unsigned int port, unsigned int count)
+{
+	return port >= bed.first && port < bed.first + count;
+}
+
+/* A connection to server i, or -1 and errno. */
+static int connect_to(int type, int i)
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (struct sockaddr *)&bed.servers[i], sizeof(bed.servers[i])))
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* Connect, let the client close first, then the server: its port, which now rests. */
+static unsigned int connect_and_close(int i)
+{
+	CLEANUP_CLOSE int server = -1;
+	int fd = connect_to(SOCK_STREAM, i);
+	unsigned int port;
+	char byte;
+
+	assert_true(fd >= 0);
+	server = accept4(bed.listeners[i], NULL, NULL, SOCK_CLOEXEC);
+	port = port_of(fd);
+	close(fd);
+	assert_int_equal(read(server, &byte, 1), 0);
+	return port;
+}
+
+static void close_all(const int *fds, int count)
+{
+	const struct linger at_once = {.l_onoff = 1};
+
+	for (int i = 0; i < count; i++) {
+		if (fds[i] < 0)
+			continue;
+		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		close(fds[i]);
+	}
+}
+
+static void drain_listeners(void)
+{
+	for (int i = 0; i < SERVERS; i++) {
+		int fd;
+
+		fcntl(bed.listeners[i], F_SETFL, O_NONBLOCK);
+		while ((fd = accept4(bed.listeners[i], NULL, NULL, SOCK_CLOEXEC)) >= 0)
+			close(fd);
+		fcntl(bed.listeners[i], F_SETFL, 0);
+	}
+}
+
+/* ---- the tests ---- */
+
+static void
+every_port_of_the_pool_is_given_once_and_then_connect_is_refused(void **state)
+{
+	bool seen[64] = {false};
+	int fds[64];
+
+	(void)state;
+	use_pool(64, SHARING_WHEN_FULL, 0, false);
+	for (int i = 0; i < 64; i++) {
+		fds[i] = connect_to(SOCK_STREAM, 0);
+		assert_true(fds[i] >= 0);
+		assert_true(is_in_pool(port_of(fds[i]), 64));
+		assert_false(seen[port_of(fds[i]) - bed.first]);
+		seen[port_of(fds[i]) - bed.first] = true;
+	}
+	assert_int_equal(connect_to(SOCK_STREAM, 0), -1);
+	assert_int_equal(errno, EADDRNOTAVAIL);
+	close_all(fds, 64);
+	drain_listeners();
+}
+
+static void a_full_pool_is_shared_over_destinations_and_no_tuple_twice(void **state)
+{
+	bool seen[SERVERS][64] = {{false}};
+	int fds[SERVERS * 64];
+
+	(void)state;
+	use_pool(64, SHARING_WHEN_FULL, 0, false);
+	for (int i = 0; i < SERVERS * 64; i++) {
+		bool *mine = seen[i % SERVERS];
+
+		fds[i] = connect_to(SOCK_STREAM, i % SERVERS);
+		assert_true(fds[i] >= 0);
+		assert_true(is_in_pool(port_of(fds[i]), 64));
+		assert_false(mine[port_of(fds[i]) - bed.first]);
+		mine[port_of(fds[i]) - bed.first] = true;
+	}
+	for (int i = 0; i < SERVERS; i++)
+		assert_int_equal(connect_to(SOCK_STREAM, i), -1);
+	close_all(fds, SERVERS * 64);
+	drain_listeners();
+}
+
+static void udp_never_shares_a_port(void **state)
+{
+	int fds[16];
+
+	(void)state;
+	use_pool(16, SHARING_WHEN_FULL, 0, false);
+	for (int i = 0; i < 16; i++) {
+		fds[i] = connect_to(SOCK_DGRAM, i % SERVERS);
+		assert_true(is_in_pool(port_of(fds[i]), 16));
+	}
+	for (int i = 0; i < SERVERS; i++)
+		assert_int_equal(connect_to(SOCK_DGRAM, i), -1);
+	close_all(fds, 16);
+	/* close(2) gives the port back at once. */
+	fds[0] = connect_to(SOCK_DGRAM, 0);
+	assert_true(fds[0] >= 0);
+	close(fds[0]);
+}
+
+static void a_tuple_in_quarantine_is_not_given_again(void **state)
+{
+	bool seen[32] = {false};
+
+	(void)state;
+	use_pool(32, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 32; i++) {
+		unsigned int port = connect_and_close(0);
+
+		assert_true(is_in_pool(port, 32));
+		assert_false(seen[port - bed.first]);
+		seen[port - bed.first] = true;
+	}
+	assert_int_equal(connect_to(SOCK_STREAM, 0), -1);
+	/* A resting tuple does not make its port used for others. */
+	assert_true(is_in_pool(connect_and_close(1), 32));
+}
+
+static void early_reuse_takes_the_longest_rested_first(void **state)
+{
+	unsigned int first[32];
+	struct alloc_count count;
+
+	(void)state;
+	use_pool(32, SHARING_WHEN_FULL, HOUR_NS, true);
+	for (int i = 0; i < 32; i++)
+		first[i] = connect_and_close(0);
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 32; i++)
+			assert_int_equal(connect_and_close(0), first[i]);
+	alloc_count(bed.alloc, &count);
+	assert_int_equal(count.early_reuses, 96);
+}
+
+static void a_reset_needs_no_rest(void **state)
+{
+	(void)state;
+	use_pool(4, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 100; i++) {
+		int fd = connect_to(SOCK_STREAM, 0);
+
+		assert_true(fd >= 0);
+		close_all(&fd, 1);
+	}
+	drain_listeners();
+}
+
+static void a_refused_connect_gives_its_port_back_at_once(void **state)
+{
+	const struct sockaddr_in nobody = {.sin_family = AF_INET,
+					   .sin_port = htons(1),
+					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fds[100];
+
+	(void)state;
+	use_pool(4, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 100; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], (const struct sockaddr *)&nobody,
+					 sizeof(nobody)),
+				 -1);
+		assert_int_equal(errno, ECONNREFUSED);
+	}
+	close_all(fds, 100);
+}
+
+static void connect_again_after_a_refusal_keeps_the_port(void **state)
+{
+	const struct sockaddr_in nobody = {.sin_family = AF_INET,
+					   .sin_port = htons(1),
+					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned int port;
+
+	(void)state;
+	use_pool(4, SHARING_WHEN_FULL, HOUR_NS, false);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&nobody, sizeof(nobody)),
+			 -1);
+	port = port_of(fd);
+	assert_int_equal(
+		connect(fd, (struct sockaddr *)&bed.servers[0], sizeof(bed.servers[0])),
+		0);
+	assert_int_equal(port_of(fd), port);
+	drain_listeners();
+}
+
+static void an_unreachable_connect_gives_its_port_back_when_closed(void **state)
+{
+	/* Only loopback is up here: there is no route to anywhere else. */
+	const struct sockaddr_in far = {.sin_family = AF_INET,
+					.sin_port = htons(80),
+					.sin_addr.s_addr = htonl(0xc0000201)};
+
+	(void)state;
+	use_pool(4, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 100; i++) {
+		CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		assert_int_equal(
+			connect(fd, (const struct sockaddr *)&far, sizeof(far)), -1);
+		assert_int_equal(errno, ENETUNREACH);
+	}
+}
+
+static void bind_to_port_0_takes_a_port_of_its_own(void **state)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET};
+	int fds[8];
+
+	(void)state;
+	use_pool(8, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 8; i++) {
+		fds[i] = socket(AF_INET,
+				(i & 1 ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+		assert_int_equal(
+			bind(fds[i], (const struct sockaddr *)&any, sizeof(any)), 0);
+		assert_true(is_in_pool(port_of(fds[i]), 8));
+		for (int k = i & 1; k < i; k += 2)
+			assert_int_not_equal(port_of(fds[i]), port_of(fds[k]));
+	}
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+	assert_true(is_in_pool(connect_and_close(0), 8));
+}
+
+static void a_port_held_by_something_else_is_set_aside(void **state)
+{
+	bool seen[8] = {false};
+	struct sockaddr_in mine = {.sin_family = AF_INET,
+				   .sin_port = htons(bed.first + 3)};
+	CLEANUP_CLOSE int holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fds[7];
+
+	(void)state;
+	assert_int_equal(bind(holder, (struct sockaddr *)&mine, sizeof(mine)), 0);
+	assert_int_equal(listen(holder, 1), 0);
+	use_pool(8, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 7; i++) {
+		fds[i] = connect_to(SOCK_STREAM, 0);
+		assert_true(fds[i] >= 0);
+		assert_int_not_equal(port_of(fds[i]), bed.first + 3);
+		assert_false(seen[port_of(fds[i]) - bed.first]);
+		seen[port_of(fds[i]) - bed.first] = true;
+	}
+	assert_int_equal(connect_to(SOCK_STREAM, 0), -1);
+	drain_listeners();
+	close(TAKE_FD(holder));
+	/* One tick sees that a pick found nothing, and that the port is free. */
+	alloc_tick(bed.alloc);
+	assert_true(is_in_pool(connect_and_close(0), 8));
+	close_all(fds, 7);
+}
+
+static void a_pool_that_never_shares_gives_a_port_to_one_socket_only(void **state)
+{
+	int fds[8];
+
+	(void)state;
+	use_pool(8, SHARING_NEVER, 0, false);
+	for (int i = 0; i < 8; i++)
+		fds[i] = connect_to(SOCK_STREAM, 0);
+	assert_true(fds[7] >= 0);
+	assert_int_equal(connect_to(SOCK_STREAM, 1), -1);
+	close_all(fds, 8);
+	fds[0] = connect_to(SOCK_STREAM, 1);
+	assert_true(fds[0] >= 0);
+	close_all(fds, 1);
+	drain_listeners();
+}
+
+static void ipv6_and_v4_mapped_sockets_take_pool_ports(void **state)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+	int fds[4];
+
+	(void)state;
+	use_pool(4, SHARING_NEVER, 0, false);
+	for (int i = 0; i < 4; i++) {
+		inet_pton(AF_INET6, i & 1 ? "::1" : "::ffff:127.0.0.1", &to.sin6_addr);
+		fds[i] = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof(to)),
+				 0);
+		assert_true(is_in_pool(port_of(fds[i]), 4));
+		for (int k = 0; k < i; k++)
+			assert_int_not_equal(port_of(fds[i]), port_of(fds[k]));
+	}
+	close_all(fds, 4);
+}
+
+static void two_pools_that_overlap_do_not_give_one_port_twice(void **state)
+{
+	CLEANUP_CLOSE int first = -1;
+	int fds[4];
+
+	(void)state;
+	use_pool(1, SHARING_NEVER, 0, false);
+	first = connect_to(SOCK_DGRAM, 0);
+	assert_int_equal(port_of(first), bed.first);
+	alloc_detach(bed.alloc, bed.cgroup_id);
+	use_pool(4, SHARING_NEVER, 0, false);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_to(SOCK_DGRAM, 0);
+		assert_true(fds[i] >= 0);
+		assert_int_not_equal(port_of(fds[i]), bed.first);
+	}
+	assert_int_equal(connect_to(SOCK_DGRAM, 0), -1);
+	close_all(fds, 3);
+}
+
+static void time_wait_from_before_the_start_rests_too(void **state)
+{
+	struct fault fault = {0};
+	unsigned int before;
+
+	(void)state;
+	use_pool(1, SHARING_WHEN_FULL, HOUR_NS, false);
+	before = connect_and_close(0);
+	assert_int_equal(before, bed.first);
+	/* A new allocator knows nothing but what the kernel tells it. */
+	alloc_close(bed.alloc);
+	assert_int_equal(alloc_open(&bed.alloc, &fault), 0);
+	use_pool(2, SHARING_WHEN_FULL, HOUR_NS, false);
+	assert_int_equal(connect_and_close(0), bed.first + 1);
+	assert_int_equal(connect_to(SOCK_STREAM, 0), -1);
+	assert_int_equal(errno, EADDRNOTAVAIL);
+}
+
+static void closing_the_allocator_leaves_the_kernel_to_pick(void **state)
+{
+	CLEANUP_CLOSE int fd = -1;
+
+	(void)state;
+	use_pool(4, SHARING_WHEN_FULL, 0, false);
+	alloc_close(bed.alloc);
+	bed.alloc = NULL;
+	fd = connect_to(SOCK_STREAM, 0);
+	assert_true(fd >= 0);
+	assert_false(is_in_pool(port_of(fd), 4));
+	drain_listeners();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_port_of_the_pool_is_given_once_and_then_connect_is_refused),
+		TEST(a_full_pool_is_shared_over_destinations_and_no_tuple_twice),
+		TEST(udp_never_shares_a_port),
+		TEST(a_tuple_in_quarantine_is_not_given_again),
+		TEST(early_reuse_takes_the_longest_rested_first),
+		TEST(a_reset_needs_no_rest),
+		TEST(a_refused_connect_gives_its_port_back_at_once),
+		TEST(connect_again_after_a_refusal_keeps_the_port),
+		TEST(an_unreachable_connect_gives_its_port_back_when_closed),
+		TEST(bind_to_port_0_takes_a_port_of_its_own),
+		TEST(a_port_held_by_something_else_is_set_aside),
+		TEST(a_pool_that_never_shares_gives_a_port_to_one_socket_only),
+		TEST(ipv6_and_v4_mapped_sockets_take_pool_ports),
+		TEST(two_pools_that_overlap_do_not_give_one_port_twice),
+		TEST(time_wait_from_before_the_start_rests_too),
+		TEST(closing_the_allocator_leaves_the_kernel_to_pick),
+	};
+	struct fault fault = {0};
+	int failed;
+
+	bed.first = FIRST_OF_ALL;
+	if (unshare(CLONE_NEWNET) || bring_loopback_up() || make_listeners() ||
+	    make_cgroup() || enter_cgroup(bed.cgroup)) {
+		printf("1..0 # SKIP needs root, a cgroup2 mount and network "
+		       "namespaces\n");
+		return SKIP_STATUS;
+	}
+	if (alloc_open(&bed.alloc, &fault)) {
+		remove_cgroup();
+		printf("1..0 # SKIP %s\n", fault.text);
+		return SKIP_STATUS;
+	}
+	alloc_close(bed.alloc);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	remove_cgroup();
+	return failed;
+}
