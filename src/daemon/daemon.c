@@ -387,6 +387,7 @@ static void on_tick(uint32_t events, void *arg)
 	(void)events;
 	if (daemon->collect)
 		observe(daemon, now_ns);
+	runs_tick(daemon->runs);
 	if (daemon->ticks % TICKS_PER_S == 0) {
 		alloc_tick(daemon->alloc);
 		server_tick(daemon->server);

@@ -13,6 +13,8 @@
 
 #define RUNS_MAX    1024
 #define RUNS_PREFIX "srcport-"
+/* A program may move its only process out of the cgroup for a moment, and back. */
+#define GRACE_NS (2ULL * 1000000000)
 
 struct runs {
 	struct daemon *daemon;
@@ -125,8 +127,38 @@ static void on_cgroup_event(uint32_t events, void *arg)
 	struct run *run = arg;
 
 	(void)events;
-	if (!cgroup_is_populated(run->events_fd))
+	run->empty_ns = cgroup_is_populated(run->events_fd) ? 0 : daemon_boot_ns();
+}
+
+/* The kernel refuses to remove the folder of one that somebody entered just now. */
+static bool is_over(const struct run *run)
+{
+	const struct daemon *daemon = run->runs->daemon;
+
+	return cgroup_remove(daemon->cgroup_root, run->cgroup.path) != -EBUSY;
+}
+
+/* End the runs that have been empty for that long. Returns how many. */
+static unsigned int end_empty(struct runs *runs, uint64_t grace_ns)
+{
+	uint64_t now_ns = daemon_boot_ns();
+	unsigned int ended = 0;
+	struct run *next;
+
+	for (struct run *run = runs->first; run; run = next) {
+		next = run->next;
+		if (!run->empty_ns || now_ns - run->empty_ns < grace_ns ||
+		    !is_over(run))
+			continue;
 		end_run(run);
+		ended++;
+	}
+	return ended;
+}
+
+void runs_tick(struct runs *runs)
+{
+	end_empty(runs, GRACE_NS);
 }
 
 /* What others hold in the caller's network namespace is set aside before the first
@@ -210,8 +242,8 @@ static int make_cgroup(struct run *run, struct fault *fault)
 			   fault);
 }
 
-int runs_start(struct runs *runs, pid_t pid, const struct pool *pool,
-	       bool is_made_for_run, const struct run **ret, struct fault *fault)
+static int start(struct runs *runs, pid_t pid, const struct pool *pool,
+		 bool is_made_for_run, const struct run **ret, struct fault *fault)
 {
 	CLEANUP(run_free_ptr) struct run *run = calloc(1, sizeof(*run));
 	int err;
@@ -240,6 +272,17 @@ int runs_start(struct runs *runs, pid_t pid, const struct pool *pool,
 	store(runs);
 	*ret = TAKE(run);
 	return 0;
+}
+
+int runs_start(struct runs *runs, pid_t pid, const struct pool *pool,
+	       bool is_made_for_run, const struct run **ret, struct fault *fault)
+{
+	int err = start(runs, pid, pool, is_made_for_run, ret, fault);
+
+	/* At a ceiling those that wait for their end make room. */
+	if ((err == -ENOSPC || err == -EAGAIN) && end_empty(runs, 0))
+		err = start(runs, pid, pool, is_made_for_run, ret, fault);
+	return err;
 }
 
 const struct run *runs_first(const struct runs *runs)

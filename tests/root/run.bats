@@ -63,6 +63,21 @@ teardown() {
 	wait_until 5 no_run_cgroup
 }
 
+@test "a process that leaves its cgroup and comes back keeps its pool" {
+	daemon_start
+	# Back for longer than an empty cgroup is kept: the end was called off.
+	managed --ports 50000-50099 -- sh -c '
+		own=$1$(sed -n "s/^0:://p" /proc/self/cgroup)
+		echo $$ >"$CGROUP/caller/cgroup.procs"
+		sleep 1
+		echo $$ >"$own/cgroup.procs"
+		sleep 2.5
+		exec "$2" -n 20 10.9.0.2 80' sh "$CGROUP_ROOT" "$TOOLS/connector" >"$PLACE/tuples"
+	[ "$(line_count "$PLACE/tuples")" = 20 ]
+	all_in_pool "$PLACE/tuples" 50000 50099
+	wait_until 5 no_run_cgroup
+}
+
 @test "without a daemon a transient one serves the command and ends with it" {
 	need_the_host
 	program_ids >"$PLACE/before"
