@@ -13,6 +13,17 @@ static const struct cmd *const cmds[] = {
 	&cmd_run, &cmd_who, &cmd_sessions, &cmd_status, &cmd_check,
 };
 
+/* What goes only before a command. */
+struct own {
+	bool is_version;
+};
+
+static const struct option_entry own_entries[] = {
+	{"version", 'V', OPTION_FLAG, offsetof(struct own, is_version), NULL,
+	 "print the version"},
+	{0},
+};
+
 #define FIELD(name) offsetof(struct common, name)
 
 static const struct option_entry common_entries[] = {
@@ -33,11 +44,14 @@ int cmd_fail(const struct fault *fault)
 
 static void print_help(FILE *file)
 {
-	fprintf(file, "usage: srcport COMMAND [OPTION...] [ARGUMENT...]\n\n");
+	fprintf(file,
+		"usage: srcport [OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n\n");
 	for (size_t i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++)
 		fprintf(file, "  %-10s %s\n", cmds[i]->name, cmds[i]->help);
-	fprintf(file, "\nsrcport COMMAND --help says more. Every command takes:\n");
+	fprintf(file,
+		"\nsrcport COMMAND --help says more. Before or after the command:\n");
 	options_print(file, common_entries);
+	options_print(file, own_entries);
 }
 
 static void print_cmd_help(FILE *file, const struct cmd *cmd)
@@ -66,15 +80,18 @@ static const char *setting(const char *variable, const char *otherwise)
 	return value && *value ? value : otherwise;
 }
 
-static int run_cmd(const struct cmd *cmd, int argc, char **argv)
+static int refuse(const char *name, const struct fault *fault, int status)
 {
-	struct common common = {
-		.socket = setting("SRCPORT_SOCKET", PATHS_SOCKET),
-		.state = setting("SRCPORT_STATE", PATHS_STATE),
-	};
+	log_say("%s%s%s (srcport %s%s--help lists the options)", name ? name : "",
+		name ? ": " : "", fault->text, name ? name : "", name ? " " : "");
+	return status;
+}
+
+static int run_cmd(const struct cmd *cmd, struct common *common, int argc, char **argv)
+{
 	CLEANUP_FREE void *options = calloc(1, cmd->options_size + 1);
 	const struct option_group groups[] = {
-		{common_entries, &common},
+		{common_entries, common},
 		{cmd->options, options},
 		{0},
 	};
@@ -84,38 +101,46 @@ static int run_cmd(const struct cmd *cmd, int argc, char **argv)
 	if (!options)
 		return cmd->fault_status;
 	used = options_parse(groups, cmd->order, argc, argv, &fault);
-	if (used < 0) {
-		log_say("%s: %s (srcport %s --help lists the options)", cmd->name,
-			fault.text, cmd->name);
-		return cmd->fault_status;
-	}
-	if (common.is_help) {
+	if (used < 0)
+		return refuse(cmd->name, &fault, cmd->fault_status);
+	if (common->is_help) {
 		print_cmd_help(stdout, cmd);
 		return EXIT_YES;
 	}
-	return cmd->run(&common, options, argc - used, argv + used);
+	return cmd->run(common, options, argc - used, argv + used);
 }
 
 int main(int argc, char **argv)
 {
+	struct common common = {
+		.socket = setting("SRCPORT_SOCKET", PATHS_SOCKET),
+		.state = setting("SRCPORT_STATE", PATHS_STATE),
+	};
+	struct own own = {0};
+	const struct option_group groups[] = {
+		{common_entries, &common},
+		{own_entries, &own},
+		{0},
+	};
+	struct fault fault = {0};
 	const struct cmd *cmd;
+	int used = options_parse(groups, OPTIONS_FIRST, argc, argv, &fault);
 
-	if (argc < 2) {
-		print_help(stderr);
-		return EXIT_FAULT;
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		print_help(stdout);
-		return EXIT_YES;
-	}
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+	if (used < 0)
+		return refuse(NULL, &fault, EXIT_FAULT);
+	if (own.is_version) {
 		puts("srcport " SRCPORT_VERSION);
 		return EXIT_YES;
 	}
-	cmd = find_cmd(argv[1]);
+	if (used == argc) {
+		print_help(common.is_help ? stdout : stderr);
+		return common.is_help ? EXIT_YES : EXIT_FAULT;
+	}
+	cmd = find_cmd(argv[used]);
 	if (!cmd) {
-		log_say("there is no command %s: srcport --help lists them", argv[1]);
+		log_say("there is no command %s: srcport --help lists them",
+			argv[used]);
 		return EXIT_FAULT;
 	}
-	return run_cmd(cmd, argc - 1, argv + 1);
+	return run_cmd(cmd, &common, argc - used, argv + used);
 }

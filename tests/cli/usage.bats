@@ -51,6 +51,27 @@ teardown() {
 	[[ $output == *--at*TIME* ]]
 }
 
+@test "options of every command also stand before it" {
+	unset SRCPORT_SOCKET SRCPORT_STATE
+	run srcport --socket "$PLACE/other" --json status
+	[ "$status" = 1 ]
+	[ "$output" = '{"running":false}' ]
+	run srcport --state "$PLACE/elsewhere" --socket="$PLACE/other" who 50000
+	[ "$status" = 2 ]
+	[[ $output == *"$PLACE/elsewhere/ledger"* ]]
+	run srcport --socket "$PLACE/other" run --ports fifty true
+	[ "$status" = 125 ]
+	run srcport --help who
+	[ "$status" = 0 ]
+	[[ $output == 'usage: srcport who '* ]]
+	run srcport --at now who 50000
+	[ "$status" = 2 ]
+	[[ $output == *--at* ]]
+	run srcport --socket
+	[ "$status" = 2 ]
+	[[ $output == *--socket*PATH* ]]
+}
+
 @test "the version has a number, in both programs" {
 	run srcport --version
 	[ "$status" = 0 ]
