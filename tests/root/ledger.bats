@@ -68,6 +68,9 @@ assert checked == 20, checked' "$PLACE/told"
 	run srcport who "$port" --json
 	[ "$status" = 0 ]
 	grep -q "\"pid\": *$pid\b" <<<"$output"
+	run srcport who "$port"
+	[ "$status" = 0 ]
+	grep -q "^127.0.0.1:$port/tcp is held by connector (pid $pid, " <<<"$output"
 	exec 4>&-
 	wait "$pid"
 	wait_until 3 closed_count_is "sport = $port" 1
@@ -79,6 +82,9 @@ assert checked == 20, checked' "$PLACE/told"
 	grep -q "$TOOLS/connector" <<<"$output"
 	echo "took $took us" >&2
 	((took < 50000))
+	run srcport who "$port"
+	grep -q "^127.0.0.1:$port/tcp was held by connector (pid $pid, " <<<"$output"
+	grep -q '^  from  *20.* until ' <<<"$output"
 }
 
 @test "who on a port nobody used is 1" {
