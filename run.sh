@@ -48,8 +48,8 @@ while [ $# -gt 0 ]; do
 done
 
 packages_need_root ./run.sh || exit 125
-# shellcheck disable=SC2086 # a list of names
-packages_install "$ask" $packages_build || exit 125
+# shellcheck disable=SC2086 # lists of names
+packages_install "$ask" $packages_build $packages_run || exit 125
 make -s -C "$top" -j"$(nproc)" all </dev/null >&2 || fail 'the build failed'
 
 export SRCPORT_STATE="${SRCPORT_STATE:-$top/build/state}"

@@ -13,7 +13,7 @@ esac
 
 packages_need_root ./test.sh || exit 2
 # shellcheck disable=SC2086 # lists of names
-packages_install "$ask" $packages_build $packages_test || exit 2
+packages_install "$ask" $packages_build $packages_run $packages_test || exit 2
 
 counts=$(mktemp) || exit 2
 trap 'rm -f "$counts"' EXIT

@@ -3,7 +3,9 @@
 # missing. Sourced by run.sh and test.sh.
 
 packages_build='make gcc libc6-dev linux-libc-dev clang bpftool libbpf-dev libsqlite3-dev
-	libjansson-dev libinih-dev libmnl-dev'
+	libjansson-dev libmnl-dev'
+# The names of services, which srcport shows beside the ports.
+packages_run='netbase'
 packages_test='libcmocka-dev bats clang-format iproute2 curl netcat-openbsd bind9-dnsutils
 	dnsmasq-base python3 sqlite3 util-linux procps mount'
 
