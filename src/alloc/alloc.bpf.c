@@ -408,6 +408,25 @@ static __always_inline bool bind_is_late(struct bpf_sock_addr *ctx)
 	return BPF_CORE_READ_BITFIELD_PROBED(old, bind_address_no_port);
 }
 
+/* Does a socket stand ready on this port: a listener, or unconnected UDP? */
+static __noinline bool port_answers(struct bpf_sock_addr *ctx, __u32 port)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+
+	tuple.ipv4.dport = bpf_htons(port);
+	if (ctx->protocol == IPPROTO_UDP_NUMBER)
+		sk = bpf_sk_lookup_udp(ctx, &tuple, sizeof(tuple.ipv4),
+				       BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4),
+				       BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
 static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 {
 	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
@@ -422,12 +441,20 @@ static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 	if (!lease.space)
 		return 1;
 	lease.cookie = bpf_get_socket_cookie(ctx);
-	if (!lease_draw(&lease)) {
-		STAT_ADD(fallbacks, 1);
+	STAT_ADD(binds, 1);
+	for (int i = 0; i < BIND_ATTEMPTS; i++) {
+		if (!lease_draw(&lease))
+			break;
+		if (port_answers(ctx, lease.port)) {
+			STAT_ADD(conflicts, 1);
+			lease_set_aside(&lease, 0);
+			continue;
+		}
+		ctx->user_port = bpf_htons(lease.port);
+		STAT_ADD(picks, 1);
 		return 1;
 	}
-	ctx->user_port = bpf_htons(lease.port);
-	STAT_ADD(picks, 1);
+	STAT_ADD(fallbacks, 1);
 	return 1;
 }
 

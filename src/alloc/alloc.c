@@ -326,18 +326,30 @@ int alloc_prepare(struct alloc *alloc, uint32_t pool, int netns_fd, struct fault
 	return alloc_list_netns(alloc, netns_fd, cookie, fault);
 }
 
-/* Picks since the last tick that met a port something else held, or found none. */
-static bool had_trouble(struct alloc *alloc)
+static uint64_t binds(const struct alloc *alloc)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < ALLOC_STAT_SLOTS; i++)
+		sum += alloc->bpf->bss->stats[i].binds;
+	return sum;
+}
+
+/*
+ * Since the last tick a pick met a port something else held, or found none, or was
+ * for a bind(2), which cannot try another port.
+ */
+static bool needs_reconciling(struct alloc *alloc)
 {
 	struct alloc_count count;
-	uint64_t trouble;
-	bool had;
+	uint64_t reasons;
+	bool needs;
 
 	alloc_count(alloc, &count);
-	trouble = count.conflicts + count.fallbacks + count.refusals;
-	had = trouble != alloc->trouble;
-	alloc->trouble = trouble;
-	return had;
+	reasons = count.conflicts + count.fallbacks + count.refusals + binds(alloc);
+	needs = reasons != alloc->reasons;
+	alloc->reasons = reasons;
+	return needs;
 }
 
 void alloc_tick(struct alloc *alloc)
@@ -348,7 +360,7 @@ void alloc_tick(struct alloc *alloc)
 	new_key(&alloc->bpf->bss->draw_key);
 	alloc_serve(alloc, &sweep);
 	alloc_list_new(alloc);
-	if (had_trouble(alloc) || ++alloc->ticks % RECONCILE_TICKS == 0) {
+	if (needs_reconciling(alloc) || ++alloc->ticks % RECONCILE_TICKS == 0) {
 		alloc_reconcile(alloc);
 		alloc_reap_hosts(alloc);
 	}

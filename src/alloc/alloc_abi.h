@@ -131,7 +131,9 @@ struct alloc_stats {
 	__u64 rests_cut_short;
 	__u64 table_full;
 	__u64 dense_built;
-	__u64 reserved[5];
+	__u64 binds; /* to port 0: they cannot try twice, so what others hold is listed
+			often */
+	__u64 reserved[4];
 };
 
 #define ALLOC_STAT_SLOTS 64

@@ -29,7 +29,7 @@ struct alloc {
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
 	uint64_t ticks;
-	uint64_t trouble;   /* conflicts, fallbacks and refusals at the last tick */
+	uint64_t reasons;   /* to reconcile, counted, at the last tick */
 	uint64_t *suspects; /* holders that had no socket at the last reconciling, per
 			       host and port */
 };

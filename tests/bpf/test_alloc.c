@@ -423,6 +423,31 @@ static void bind_to_port_0_takes_a_port_of_its_own(void **state)
 	assert_true(is_in_pool(connect_and_close(0), 8));
 }
 
+static void bind_to_port_0_avoids_what_others_bound_since(void **state)
+{
+	struct sockaddr_in mine = {.sin_family = AF_INET};
+	int holders[4], fds[4];
+
+	(void)state;
+	use_pool(8, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 4; i++) {
+		holders[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		mine.sin_port = htons(bed.first + 2 * i);
+		assert_int_equal(
+			bind(holders[i], (struct sockaddr *)&mine, sizeof(mine)), 0);
+	}
+	mine.sin_port = 0;
+	for (int i = 0; i < 4; i++) {
+		fds[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(fds[i], (struct sockaddr *)&mine, sizeof(mine)),
+				 0);
+		assert_true(port_of(fds[i]) % 2 != bed.first % 2 ||
+			    !is_in_pool(port_of(fds[i]), 8));
+	}
+	close_all(fds, 4);
+	close_all(holders, 4);
+}
+
 static void a_port_held_by_something_else_is_set_aside(void **state)
 {
 	bool seen[8] = {false};
@@ -554,6 +579,7 @@ int main(void)
 		TEST(connect_again_after_a_refusal_keeps_the_port),
 		TEST(an_unreachable_connect_gives_its_port_back_when_closed),
 		TEST(bind_to_port_0_takes_a_port_of_its_own),
+		TEST(bind_to_port_0_avoids_what_others_bound_since),
 		TEST(a_port_held_by_something_else_is_set_aside),
 		TEST(a_pool_that_never_shares_gives_a_port_to_one_socket_only),
 		TEST(ipv6_and_v4_mapped_sockets_take_pool_ports),
