@@ -75,7 +75,11 @@ sh -c 'echo $$ >"$0" && exec "$@"' "$scratch" "$srcport" run ${ports:+--ports "$
 status=$?
 read -r pid <"$scratch"
 echo "run.sh: ended with status $status; its sessions, from $where:" >&2
-# What closed a moment ago reaches the ledger within a second.
-sleep 1
+# What the command closed as it ended is over after a round trip: wait for that, a second
+# at most.
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	"$srcport" sessions "cgroup = *srcport-$pid-*" >/dev/null 2>&1 || break
+	sleep 0.1
+done
 "$srcport" sessions --since "$since" "cgroup = *srcport-$pid-*"
 exit "$status"
