@@ -92,6 +92,7 @@ static int run(const struct common *common, const void *options, int argc, char 
 	struct session_printer printer = {.is_json = common->is_json};
 	struct source_question question = {0};
 	struct fault fault = {0};
+	bool is_blind;
 
 	if (join(argc, argv, &text) < 0)
 		return cmd_fail(&fault);
@@ -103,8 +104,10 @@ static int run(const struct common *common, const void *options, int argc, char 
 	if (source_open(common, &source, &fault) < 0 ||
 	    source_ask(source, &question, session_print, &printer, &end, &fault) < 0)
 		return cmd_fail(&fault);
-	session_print_end(&printer, end);
-	if (!source_is_live(source) && !question.is_past)
+	is_blind = !source_is_live(source) && !question.is_past;
+	if (printer.is_json || !is_blind)
+		session_print_end(&printer, end);
+	if (is_blind)
 		log_say("no srcportd is running, so nothing is known to be open; "
 			"--since asks the ledger");
 	return printer.count ? EXIT_YES : EXIT_NO;

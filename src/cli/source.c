@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/lock.h"
 #include "base/paths.h"
 #include "ledger/ledger.h"
 #include "model/moment.h"
@@ -104,7 +106,40 @@ static void find_ledger(const struct source *source, char *buf, size_t size)
 	paths_ledger(has_policy ? policy->ledger_path : NULL, source->state, buf, size);
 }
 
-static int collect_gaps(struct ledger_query *query, json_t **ret_end,
+static uint64_t wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static uint64_t later(uint64_t a_ns, uint64_t b_ns)
+{
+	return a_ns > b_ns ? a_ns : b_ns;
+}
+
+/* Of what came after the last beat of a writer that is no more the ledger is silent. */
+static int add_silence(struct ledger_query *query,
+		       const struct ledger_question *question, json_t *gaps,
+		       struct fault *fault)
+{
+	struct gap gap = {.until_ns = wall_ns(), .cause = "srcportd not running"};
+	uint64_t beat_ns;
+	int err = ledger_query_last_beat(query, &beat_ns, fault);
+
+	if (err < 0 || (question->until_ns && question->until_ns <= beat_ns))
+		return err;
+	if (question->until_ns && question->until_ns < gap.until_ns)
+		gap.until_ns = question->until_ns;
+	gap.from_ns = later(beat_ns, question->from_ns);
+	gap.until_ns = later(gap.from_ns, gap.until_ns);
+	json_array_append_new(gaps, report_gap_json(&gap));
+	return 0;
+}
+
+static int collect_gaps(const char *path, struct ledger_query *query,
+			const struct ledger_question *question, json_t **ret_end,
 			struct fault *fault)
 {
 	CLEANUP(json_decref_ptr) json_t *gaps = json_array();
@@ -113,6 +148,9 @@ static int collect_gaps(struct ledger_query *query, json_t **ret_end,
 
 	while ((more = ledger_query_next_gap(query, &gap, fault)) > 0)
 		json_array_append_new(gaps, report_gap_json(&gap));
+	/* A writer that is asked at another socket has said all up to now. */
+	if (more == 0 && !lock_holder(path))
+		more = add_silence(query, question, gaps, fault);
 	if (more < 0)
 		return more;
 	*ret_end = report_end_json(TAKE(gaps));
@@ -149,7 +187,19 @@ static int ask_ledger(struct source *source, const struct source_question *quest
 		item = report_session_json(session);
 		stop = source->item(item, source->arg);
 	}
-	return stop ? stop : collect_gaps(query, ret_end, fault);
+	return stop ? stop : collect_gaps(path, query, &asked, ret_end, fault);
+}
+
+/* Nobody sees what is open now. */
+static int know_nothing(json_t **ret_end)
+{
+	struct gap gap = {.cause = "srcportd not running"};
+	json_t *gaps = json_array();
+
+	gap.from_ns = gap.until_ns = wall_ns();
+	json_array_append_new(gaps, report_gap_json(&gap));
+	*ret_end = report_end_json(gaps);
+	return 0;
 }
 
 int source_ask(struct source *source, const struct source_question *question,
@@ -170,6 +220,5 @@ int source_ask(struct source *source, const struct source_question *question,
 	}
 	if (question->is_past)
 		return ask_ledger(source, question, ret_end, fault);
-	*ret_end = report_end_json(json_array());
-	return 0;
+	return know_nothing(ret_end);
 }

@@ -177,6 +177,12 @@ int ledger_query_next_gap(struct ledger_query *asked, struct gap *ret_gap,
 	return asked->backend->query_next_gap(asked->query, ret_gap, fault);
 }
 
+int ledger_query_last_beat(struct ledger_query *asked, uint64_t *ret_ns,
+			   struct fault *fault)
+{
+	return asked->backend->query_last_beat(asked->query, ret_ns, fault);
+}
+
 void ledger_query_close(struct ledger_query *asked)
 {
 	if (!asked)

@@ -106,6 +106,13 @@ int ledger_query_next(struct ledger_query *query, const struct session **ret_ses
 /* After the end: the gaps that overlap the question's period, one a call, 1 or 0. */
 int ledger_query_next_gap(struct ledger_query *query, struct gap *ret_gap,
 			  struct fault *fault);
+
+/*
+ * Until when the ledger knows: the last beat of the one who writes or wrote it, 0: none.
+ * At any time before the query is closed.
+ */
+int ledger_query_last_beat(struct ledger_query *query, uint64_t *ret_ns,
+			   struct fault *fault);
 void ledger_query_close(struct ledger_query *query); /* NULL is fine */
 
 #endif /* LEDGER_LEDGER_H */

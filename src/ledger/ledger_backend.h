@@ -31,6 +31,7 @@ struct ledger_backend {
 	int (*query_next)(void *query, const struct session **ret_session,
 			  struct fault *fault);
 	int (*query_next_gap)(void *query, struct gap *ret_gap, struct fault *fault);
+	int (*query_last_beat)(void *query, uint64_t *ret_ns, struct fault *fault);
 	void (*query_close)(void *query);
 };
 
@@ -43,6 +44,7 @@ int ledger_sqlite_query_open(const char *path, const struct ledger_question *que
 int ledger_sqlite_query_next(void *query, const struct session **ret_session,
 			     struct fault *fault);
 int ledger_sqlite_query_next_gap(void *query, struct gap *ret_gap, struct fault *fault);
+int ledger_sqlite_query_last_beat(void *query, uint64_t *ret_ns, struct fault *fault);
 void ledger_sqlite_query_close(void *query);
 
 #endif /* LEDGER_BACKEND_H */

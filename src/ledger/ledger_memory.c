@@ -202,6 +202,14 @@ static int memory_query_next_gap(void *asked, struct gap *ret_gap, struct fault 
 	return 0;
 }
 
+static int memory_query_last_beat(void *asked, uint64_t *ret_ns, struct fault *fault)
+{
+	(void)asked;
+	(void)fault;
+	*ret_ns = 0;
+	return 0;
+}
+
 const struct ledger_backend ledger_memory = {
 	.scheme = "memory",
 	.open = memory_open,
@@ -216,5 +224,6 @@ const struct ledger_backend ledger_memory = {
 	.ask = memory_ask,
 	.query_next = memory_query_next,
 	.query_next_gap = memory_query_next_gap,
+	.query_last_beat = memory_query_last_beat,
 	.query_close = free,
 };

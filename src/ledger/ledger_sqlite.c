@@ -551,5 +551,6 @@ const struct ledger_backend ledger_sqlite = {
 	.query_open = ledger_sqlite_query_open,
 	.query_next = ledger_sqlite_query_next,
 	.query_next_gap = ledger_sqlite_query_next_gap,
+	.query_last_beat = ledger_sqlite_query_last_beat,
 	.query_close = ledger_sqlite_query_close,
 };

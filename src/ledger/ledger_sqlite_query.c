@@ -42,6 +42,7 @@ static const char gap_sql[] = "SELECT from_ns, until_ns, lost_count, cause FROM 
 			      " WHERE from_ns <= ?2 AND until_ns >= ?3 ORDER BY id";
 static const char owner_sql[] =
 	"SELECT " LEDGER_OWNER_COLUMNS " FROM owner WHERE id = ?1";
+static const char beat_sql[] = "SELECT alive_ns FROM beat WHERE id = 1";
 static const char slots_sql[] = "SELECT ifnull(max(id) >> " LEDGER_SLOT_BITS ", -1)"
 				" FROM session";
 
@@ -417,6 +418,47 @@ int ledger_sqlite_query_next_gap(void *asked, struct gap *ret_gap, struct fault 
 			return reader_fault(reader, rc, fault);
 		reader_close(reader);
 	}
+	return 0;
+}
+
+/* The beat in a day's file: 1 and *ret_ns, or 0 where there is nothing in the file. */
+static int read_beat(const char *path, uint64_t *ret_ns, struct fault *fault)
+{
+	CLEANUP(sqlite3_close_ptr) sqlite3 *db = NULL;
+	CLEANUP(sqlite3_finalize_ptr) sqlite3_stmt *beat = NULL;
+	int err = ledger_db_open_read(path, &db, fault);
+	int rc;
+
+	if (err > 0)
+		err = ledger_db_prepare(db, path, beat_sql, &beat, fault);
+	if (err < 0 || !beat)
+		return err;
+	rc = sqlite3_step(beat);
+	if (rc == SQLITE_ROW)
+		*ret_ns = (uint64_t)sqlite3_column_int64(beat, 0);
+	else if (rc != SQLITE_DONE)
+		return ledger_db_fault(db, path, rc, fault);
+	return rc == SQLITE_ROW;
+}
+
+/* In the newest file: each is begun with a beat. */
+int ledger_sqlite_query_last_beat(void *asked, uint64_t *ret_ns, struct fault *fault)
+{
+	const struct query *query = asked;
+	uint64_t beat_ns = 0;
+	int found = 0;
+
+	for (size_t i = query->reader_count; i > 0 && found == 0; i--) {
+		int day = query->readers[i - 1].day.day;
+		CLEANUP_FREE char *path = ledger_day_path(query->folder, day, ".db");
+
+		if (!path)
+			return ledger_path_fault(query->folder, -ENOMEM, NULL, fault);
+		found = read_beat(path, &beat_ns, fault);
+	}
+	if (found < 0)
+		return found;
+	*ret_ns = beat_ns;
 	return 0;
 }
 

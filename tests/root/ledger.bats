@@ -154,6 +154,40 @@ assert checked == 20, checked' "$PLACE/told"
 	grep -q '"complete": *false' <<<"$(tail -n 1 <<<"$output")"
 }
 
+# gaps OPTION...: complete, and of each gap the cause and how many seconds ago it ended.
+gaps() {
+	srcport sessions --json "$@" | tail -n 1 | python3 -c '
+import datetime, json, sys
+end = json.load(sys.stdin)
+now = datetime.datetime.now(datetime.timezone.utc)
+print("complete" if end["complete"] else "incomplete", end="")
+for gap in end["gaps"]:
+    until = datetime.datetime.fromisoformat(gap["until"][:26] + "+00:00")
+    print(";", gap["cause"], round((now - until).total_seconds()), end="")
+    assert gap["from"] <= gap["until"], gap'
+}
+
+@test "what came after the last beat of a daemon that is gone is a gap" {
+	daemon_start
+	sleep 1.2
+	local before=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	[ "$(gaps --since '1h ago')" = complete ]
+	# Asked elsewhere, the ledger of a daemon that runs has no gap.
+	[ "$(SRCPORT_SOCKET=$PLACE/nobody gaps --since '1h ago')" = complete ]
+	sleep 1.2
+	daemon_end KILL
+	[[ $(gaps --since '1h ago') == 'incomplete; srcportd not running '[0-2] ]]
+	[[ $(gaps --at now) == 'incomplete; srcportd not running '[0-2] ]]
+	[ "$(gaps --since '1h ago' --until "$before")" = complete ]
+	[[ $(gaps) == 'incomplete; srcportd not running '[0-2] ]]
+	run srcport who 1025
+	[ "$status" = 1 ]
+	grep -q 'incomplete: srcportd not running from ' <<<"$output"
+	daemon_start
+	[ "$(gaps --since '1h ago' --until "$before")" = complete ]
+	[[ $(gaps --since '1h ago') == 'incomplete; srcportd not running '? ]]
+}
+
 @test "a second daemon on the same cgroup says that one is running" {
 	daemon_start
 	run "$BUILD/srcportd" --state "$PLACE/other" --socket "$PLACE/other.socket" \

@@ -94,6 +94,33 @@ static void days_without_a_writer_belong_to_the_file_before_them(void **state)
 		ask(*state, NOON + 2 * DAY + 1, NOON + 2 * DAY + 1, NULL).count, 0);
 }
 
+static uint64_t last_beat(const char *folder)
+{
+	const struct ledger_question all = {0};
+	CLEANUP(ledger_query_close_ptr) struct ledger_query *query = NULL;
+	uint64_t beat_ns = 1;
+
+	assert_int_equal(ledger_query_open(folder, &all, &query, NULL), 0);
+	assert_int_equal(ledger_query_last_beat(query, &beat_ns, NULL), 0);
+	return beat_ns;
+}
+
+static void a_reader_learns_the_last_beat_while_and_after_it_is_written(void **state)
+{
+	struct ledger *ledger = open_at(*state, NOON);
+
+	assert_int_equal(last_beat(*state), NOON);
+	assert_int_equal(ledger_beat(ledger, NOON + SECOND, NULL), 0);
+	assert_int_equal(last_beat(*state), NOON + SECOND);
+	commit(ledger, NOON + DAY);
+	assert_int_equal(ledger_beat(ledger, NOON + DAY + SECOND, NULL), 0);
+	ledger_close(ledger);
+	assert_int_equal(last_beat(*state), NOON + DAY + SECOND);
+	/* As a writer leaves it that was killed as it began the day. */
+	write_file(*state, "2026-11-25.db", "");
+	assert_int_equal(last_beat(*state), NOON + DAY + SECOND);
+}
+
 /* No day but the one asked about, and the next for what is open and for gaps. */
 static void a_question_about_one_moment_does_not_open_every_day(void **state)
 {
@@ -193,6 +220,7 @@ int main(void)
 			a_close_between_midnight_and_the_next_commit_is_seen_from_both_days),
 		ON_FILES(a_session_is_followed_over_many_days_to_its_end),
 		ON_FILES(days_without_a_writer_belong_to_the_file_before_them),
+		ON_FILES(a_reader_learns_the_last_beat_while_and_after_it_is_written),
 		ON_FILES(a_question_about_one_moment_does_not_open_every_day),
 		ON_FILES(a_clock_set_back_neither_goes_back_a_file_nor_hides_sessions),
 		ON_FILES(a_file_left_empty_by_a_kill_hides_nothing_and_is_used),
