@@ -8,6 +8,7 @@
 #define PATHS_CONFIG "/etc/srcport/srcport.conf"
 #define PATHS_STATE  "/var/lib/srcport"
 #define PATHS_SOCKET "/run/srcport/srcport.sock"
+#define PATHS_LOCK   "/run/srcport/lock"       /* whatever --state and --socket say */
 #define PATHS_LEDGER "/var/lib/srcport/ledger" /* what the built-in policy says */
 #define PATHS_GROUP  "srcport"		       /* its members may read */
 

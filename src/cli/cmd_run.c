@@ -111,7 +111,9 @@ static pid_t find_holder(void)
 {
 	char root[NAME_LONGEST];
 
-	return paths_cgroup_root(root, sizeof(root)) < 0 ? 0 : lock_holder(root);
+	if (paths_cgroup_root(root, sizeof(root)) < 0)
+		return 0;
+	return lock_holder(PATHS_LOCK, root, "");
 }
 
 /*

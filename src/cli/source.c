@@ -149,7 +149,7 @@ static int collect_gaps(const char *path, struct ledger_query *query,
 	while ((more = ledger_query_next_gap(query, &gap, fault)) > 0)
 		json_array_append_new(gaps, report_gap_json(&gap));
 	/* A writer that is asked at another socket has said all up to now. */
-	if (more == 0 && !lock_holder(path))
+	if (more == 0 && !lock_file_holder(path))
 		more = add_silence(query, question, gaps, fault);
 	if (more < 0)
 		return more;

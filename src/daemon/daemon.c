@@ -76,7 +76,7 @@ static int take_scope(struct daemon *daemon, struct fault *fault)
 		err = cgroup_open(daemon->cgroup_root, path, &daemon->scope, fault);
 	if (err < 0)
 		return err;
-	return lock_take(daemon->cgroup_root, path, &daemon->lock, fault);
+	return lock_take(PATHS_LOCK, daemon->cgroup_root, path, &daemon->lock, fault);
 }
 
 static int refuse_policy(const struct policy_notes *notes, const char *path,

@@ -197,6 +197,18 @@ for gap in end["gaps"]:
 	daemon_answers
 }
 
+@test "a lock that any user can take keeps no daemon from starting" {
+	setpriv --reuid=65534 --regid=65534 --clear-groups \
+		flock "$CGROUP" sh -c 'echo locked; exec sleep 60' >"$PLACE/locker" 3>&- &
+	local locker=$!
+	wait_until 5 grep -q locked "$PLACE/locker"
+	daemon_start
+	# flock(1) waits for its child, who holds the lock as well.
+	kill "$locker" $(pgrep -P "$locker")
+	run setpriv --reuid=65534 --regid=65534 --clear-groups ls /run/srcport/lock
+	[ "$status" != 0 ]
+}
+
 # Replace what the day's file holds.
 spoil_ledger() {
 	file=$(find "$STATE/ledger" -type f -size +0 ! -name '*-wal' ! -name '*-shm' | head -n 1)
