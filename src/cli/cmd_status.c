@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "cli/client.h"
 #include "cli/cmd.h"
 
@@ -94,12 +93,13 @@ static void print_text(const json_t *status)
 	print_runs(json_object_get(status, "runs"));
 }
 
-static int say_not_running(const struct common *common, const struct fault *fault)
+/* An answer like another, so it goes to standard output. */
+static int say_not_running(const struct common *common)
 {
 	if (common->is_json)
 		puts("{\"running\":false}");
 	else
-		log_say("%s", fault->text);
+		printf("srcportd  not running: nobody answers at %s\n", common->socket);
 	return EXIT_NO;
 }
 
@@ -117,7 +117,7 @@ static int run(const struct common *common, const void *options, int argc, char 
 	}
 	err = client_open(common->socket, &client, &fault);
 	if (err == -ENOENT || err == -ECONNREFUSED)
-		return say_not_running(common, &fault);
+		return say_not_running(common);
 	if (err < 0 || client_ask(client, "status", json_object(), NULL, NULL, &status,
 				  &fault) < 0)
 		return cmd_fail(&fault);

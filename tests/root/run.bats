@@ -78,6 +78,23 @@ teardown() {
 	wait_until 5 no_run_cgroup
 }
 
+@test "status is one object on one line, with the runs and their pools" {
+	daemon_start
+	managed --ports 50000-50099 -- sh -c 'exec "$BUILD/srcport" status --json' >"$PLACE/status"
+	[ "$(line_count "$PLACE/status")" = 1 ]
+	python3 - "$PLACE/status" "$NET" <<'PYTHON'
+import json, sys
+status = json.load(open(sys.argv[1]))
+assert status["running"] is True, status
+run, = status["runs"]
+assert run["cgroup"].startswith(f"/{sys.argv[2]}/caller/srcport-"), run
+assert {pool["ports"]: pool["runs"] for pool in status["pools"]}["50000-50099"] == 1, status
+PYTHON
+	run srcport status
+	[ "$status" = 0 ]
+	[[ $output == 'srcportd  '*', pid '* ]]
+}
+
 @test "without a daemon a transient one serves the command and ends with it" {
 	need_the_host
 	program_ids >"$PLACE/before"
