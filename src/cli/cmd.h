@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/fault.h"
 #include "base/options.h"
@@ -50,6 +51,10 @@ extern const struct cmd cmd_who;
 extern const struct cmd cmd_sessions;
 extern const struct cmd cmd_status;
 extern const struct cmd cmd_check;
+
+/* The wall clock. To the second would be too coarse: "now" is after what just happened.
+ */
+uint64_t cmd_now_ns(void);
 
 /* Say it on stderr; returns EXIT_FAULT. */
 int cmd_fail(const struct fault *fault);

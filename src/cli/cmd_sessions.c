@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -38,7 +37,7 @@ static const struct option_entry entries[] = {
 static int read_moment(const char *option, const char *text, uint64_t *ret_ns,
 		       struct fault *fault)
 {
-	if (text && moment_parse(text, time(NULL) * 1000000000ULL, ret_ns) < 0)
+	if (text && moment_parse(text, cmd_now_ns(), ret_ns) < 0)
 		return fault_set(fault, -EINVAL,
 				 "%s %s: not a time; 2026-11-22T12:03:04Z, 12:03, "
 				 "'5m ago' are",

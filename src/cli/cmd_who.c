@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -129,7 +128,7 @@ static int ask_recent(struct source *source, struct source_question *question,
 		      struct holders *holders, json_t **ret_end, struct fault *fault)
 {
 	static const uint64_t minutes[] = {2, 60, 24 * 60, 0};
-	uint64_t now_ns = time(NULL) * 1000000000ULL;
+	uint64_t now_ns = cmd_now_ns();
 	int result = 0;
 
 	question->is_past = true;
@@ -154,8 +153,7 @@ static int ask(struct source *source, const struct who_options *options,
 	int result;
 
 	if (options->at) {
-		if (moment_parse(options->at, time(NULL) * 1000000000ULL,
-				 &question.from_ns) < 0)
+		if (moment_parse(options->at, cmd_now_ns(), &question.from_ns) < 0)
 			return fault_set(fault, -EINVAL, "--at %s: not a time",
 					 options->at);
 		question.until_ns = question.from_ns;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -34,6 +35,14 @@ static const struct option_entry common_entries[] = {
 	{"help", 'h', OPTION_FLAG, FIELD(is_help), NULL, "print this"},
 	{0},
 };
+
+uint64_t cmd_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
 
 int cmd_fail(const struct fault *fault)
 {

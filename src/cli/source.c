@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -106,14 +105,6 @@ static void find_ledger(const struct source *source, char *buf, size_t size)
 	paths_ledger(has_policy ? policy->ledger_path : NULL, source->state, buf, size);
 }
 
-static uint64_t wall_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
 static uint64_t later(uint64_t a_ns, uint64_t b_ns)
 {
 	return a_ns > b_ns ? a_ns : b_ns;
@@ -124,7 +115,7 @@ static int add_silence(struct ledger_query *query,
 		       const struct ledger_question *question, json_t *gaps,
 		       struct fault *fault)
 {
-	struct gap gap = {.until_ns = wall_ns(), .cause = "srcportd not running"};
+	struct gap gap = {.until_ns = cmd_now_ns(), .cause = "srcportd not running"};
 	uint64_t beat_ns;
 	int err = ledger_query_last_beat(query, &beat_ns, fault);
 
@@ -196,7 +187,7 @@ static int know_nothing(json_t **ret_end)
 	struct gap gap = {.cause = "srcportd not running"};
 	json_t *gaps = json_array();
 
-	gap.from_ns = gap.until_ns = wall_ns();
+	gap.from_ns = gap.until_ns = cmd_now_ns();
 	json_array_append_new(gaps, report_gap_json(&gap));
 	*ret_end = report_end_json(gaps);
 	return 0;
