@@ -108,8 +108,8 @@ int ledger_query_next_gap(struct ledger_query *query, struct gap *ret_gap,
 			  struct fault *fault);
 
 /*
- * Until when the ledger knows: the last beat of the one who writes or wrote it, 0: none.
- * At any time before the query is closed.
+ * Until when the ledger knows: the last beat of the one who writes or wrote it, 0:
+ * none. At any time before the query is closed.
  */
 int ledger_query_last_beat(struct ledger_query *query, uint64_t *ret_ns,
 			   struct fault *fault);
