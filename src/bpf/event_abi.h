@@ -61,7 +61,8 @@ struct event_open {
 	__u8 dst[16];
 	__u16 sport;
 	__u16 dport;
-	__u32 reserved;
+	__u32 is_anew; /* UDP: bytes are counted from here on: another session than
+			  before, be it to the same peer */
 	__u8 comm[16];
 };
 
@@ -81,7 +82,8 @@ struct event_close {
 	__u64 rx_bytes;
 	__u8 src[16];
 	__u16 sport;
-	__u16 reserved[3];
+	__u16 is_turned; /* UDP: the socket lives on, with another peer */
+	__u16 reserved[2];
 };
 
 struct event_fork {

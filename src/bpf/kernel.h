@@ -28,6 +28,10 @@ struct net {
 	__u64 net_cookie;
 };
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct in6_addr {
 	union {
 		__u8 u6_addr8[16];
@@ -43,6 +47,7 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	atomic64_t skc_cookie; /* 0: none was asked for yet */
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	unsigned long skc_flags; /* sk_flags: bits of enum sock_flags */
@@ -188,9 +193,11 @@ enum {
 #define IPPROTO_UDP_NUMBER 17
 #define SHUTDOWN_MASK	   3
 #define SOCK_BINDPORT_LOCK \
-	8	    /* sk_userlocks: the port was asked for, not drawn by the kernel */
-#define SOCK_DONE 1 /* bit of skc_flags: the peer's FIN has come */
-#define PORT_MAX  65535
-#define NS_PER_S  1000000000ULL
+	8 /* sk_userlocks: the port was asked for, not drawn by the kernel */
+#define SOCK_DONE    1 /* bit of skc_flags: the peer's FIN has come */
+#define MSG_PEEK     2
+#define MSG_ERRQUEUE 0x2000
+#define PORT_MAX     65535
+#define NS_PER_S     1000000000ULL
 
 #endif /* BPF_KERNEL_H */

@@ -12,6 +12,7 @@
 #include <linux/errno.h>
 
 #include "bpf/event_abi.h"
+#include "collect/udp_count.bpf.h"
 
 #define EXE_STEPS_MAX 48
 #define NAME_LENGTH   255 /* NAME_MAX, and a mask that the verifier understands */
@@ -23,6 +24,7 @@ char collect_license[] SEC("license") = "Dual BSD/GPL";
 
 const volatile bool managed_only;
 const volatile __u64 ring_bytes;
+const volatile bool udp_is_counted; /* the kernel has the tracepoints for it */
 
 /* collect.c reads the first, and clears the second before it empties the ring. */
 __u64 lost_count;
@@ -140,7 +142,7 @@ static __always_inline void owner_set(struct event_open *open)
 	open->pid_start_ns = leader->start_boottime;
 	open->pid = task->tgid;
 	open->uid = bpf_get_current_uid_gid();
-	open->reserved = 0;
+	open->is_anew = 0;
 	bpf_probe_read_kernel(open->comm, sizeof(open->comm), leader->comm);
 }
 
@@ -304,7 +306,8 @@ static __always_inline void tcp_close(struct sock *sk, int from)
 		port_free(sk, from, event->head.end_reason, event->head.time_ns);
 	bytes_set(event, tcp, sk, from);
 	src_set(event->src, &sk->__sk_common);
-	event->reserved[0] = event->reserved[1] = event->reserved[2] = 0;
+	event->is_turned = 0;
+	event->reserved[0] = event->reserved[1] = 0;
 	event_submit(event);
 }
 
@@ -330,60 +333,149 @@ int BPF_PROG(on_set_state, struct sock *sk, int from, int to)
 	return 0;
 }
 
-/* connect() on a UDP socket. The kernel picks after this hook, so sport may be 0. */
-static __always_inline struct event_open *udp_open(struct bpf_sock_addr *ctx)
+/*
+ * Begin the EVENT_CLOSE of a UDP session: all but the address. Its count is taken;
+ * NULL: it has none. Returns NULL where the ring is full.
+ */
+static __always_inline struct event_close *udp_close_begin(__u64 cookie, __u16 sport,
+							   struct udp_count *count)
 {
-	struct bpf_sock *sk = ctx->sk;
-	struct event_open *open;
+	struct event_close *event;
 
-	if (ctx->type != SOCK_DGRAM || !sk)
+	event = event_reserve(sizeof(*event), EVENT_CLOSE, IPPROTO_UDP_NUMBER);
+	if (!event)
 		return NULL;
-	open = open_begin(bpf_get_socket_cookie(ctx), IPPROTO_UDP_NUMBER,
+	event->head.end_reason = EVENT_END_FIN;
+	event->cookie = cookie;
+	event->port_free_ns = 0;
+	event->tx_bytes = count ? count->tx_bytes : UDP_BYTES_UNKNOWN;
+	event->rx_bytes = count ? count->rx_bytes : UDP_BYTES_UNKNOWN;
+	event->sport = sport;
+	event->is_turned = 0;
+	event->reserved[0] = event->reserved[1] = 0;
+	if (count)
+		udp_count_clear(count);
+	return event;
+}
+
+/* The socket turns to another peer: the session that was counted ends here. */
+static __always_inline void udp_turn(__u64 cookie, __u16 sport, const __u32 *src,
+				     struct udp_count *count)
+{
+	struct event_close *event = udp_close_begin(cookie, sport, count);
+
+	if (!event)
+		return;
+	address_set_v6(event->src, src);
+	event->is_turned = 1;
+	event_submit(event);
+}
+
+/*
+ * connect() on a UDP socket. The kernel picks after this hook, so sport may be 0. The
+ * hooks of two cgroups may both run for one connect(): the second finds the session
+ * counted to the same peer and lets it be.
+ */
+static __always_inline void udp_connect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					const __u32 *src, const __u32 *dst)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	__u32 dport = ctx->user_port;
+	struct udp_count *count = NULL;
+	struct event_open *open;
+	bool is_anew = false;
+
+	if (managed_only && !verdict_find(cookie))
+		return;
+	if (udp_is_counted)
+		count = udp_count_slot(cookie);
+	if (count) {
+		bool is_own = count->cookie == cookie;
+
+		is_anew = !is_own || !udp_count_is_for(count, dst, dport);
+		if (is_own && is_anew)
+			udp_turn(cookie, sk->src_port, src, count);
+		if (is_anew)
+			udp_count_begin(count, cookie, dst, dport);
+	}
+	open = open_begin(cookie, IPPROTO_UDP_NUMBER,
 			  sk->src_port ? EVENT_PICKED_PROGRAM : EVENT_PICKED_KERNEL);
-	if (!open)
-		return NULL;
+	if (!open) {
+		/* Or these bytes would be told of the session before. */
+		if (count)
+			udp_count_clear(count);
+		return;
+	}
 	open->netns = bpf_get_netns_cookie(ctx);
 	open->sport = sk->src_port;
-	open->dport = bpf_ntohs(ctx->user_port);
-	return open;
+	open->dport = bpf_ntohs(dport);
+	open->is_anew = is_anew;
+	address_set_v6(open->src, src);
+	address_set_v6(open->dst, dst);
+	event_submit(open);
+}
+
+/* A ping socket is a datagram socket too. */
+static __always_inline bool is_udp(const struct bpf_sock_addr *ctx)
+{
+	return ctx->protocol == IPPROTO_UDP_NUMBER && ctx->type == SOCK_DGRAM;
 }
 
 SEC("cgroup/connect4")
 int on_connect4(struct bpf_sock_addr *ctx)
 {
-	struct event_open *open = udp_open(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	__u32 src[4], dst[4];
 
-	if (!open)
+	if (!is_udp(ctx) || !sk)
 		return 1;
-	address_set_v4(open->src, ctx->sk ? ctx->sk->src_ip4 : 0);
-	address_set_v4(open->dst, ctx->user_ip4);
-	event_submit(open);
+	address_set_v4((__u8 *)src, sk->src_ip4);
+	address_set_v4((__u8 *)dst, ctx->user_ip4);
+	udp_connect(ctx, sk, src, dst);
 	return 1;
 }
 
 SEC("cgroup/connect6")
 int on_connect6(struct bpf_sock_addr *ctx)
 {
-	struct event_open *open = udp_open(ctx);
 	struct bpf_sock *sk = ctx->sk;
-	__u32 src[4] = {}, dst[4];
+	__u32 src[4], dst[4];
 
-	if (!open)
+	if (!is_udp(ctx) || !sk)
 		return 1;
-	if (sk) {
-		src[0] = sk->src_ip6[0];
-		src[1] = sk->src_ip6[1];
-		src[2] = sk->src_ip6[2];
-		src[3] = sk->src_ip6[3];
-	}
+	src[0] = sk->src_ip6[0];
+	src[1] = sk->src_ip6[1];
+	src[2] = sk->src_ip6[2];
+	src[3] = sk->src_ip6[3];
 	dst[0] = ctx->user_ip6[0];
 	dst[1] = ctx->user_ip6[1];
 	dst[2] = ctx->user_ip6[2];
 	dst[3] = ctx->user_ip6[3];
-	address_set_v6(open->src, src);
-	address_set_v6(open->dst, dst);
-	event_submit(open);
+	udp_connect(ctx, sk, src, dst);
 	return 1;
+}
+
+/* What send calls returned; corked data counts before it leaves. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(on_send, struct sock *sk, int length)
+{
+	struct udp_count *count = udp_count_of_sock(sk);
+
+	if (count && length > 0)
+		__sync_fetch_and_add(&count->tx_bytes, length);
+	return 0;
+}
+
+/* What the program got. Looking is not receiving, and the error queue gives back what
+ * was sent. */
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_receive, struct sock *sk, int length, int flags)
+{
+	struct udp_count *count = udp_count_of_sock(sk);
+
+	if (count && length > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		__sync_fetch_and_add(&count->rx_bytes, length);
+	return 0;
 }
 
 /*
@@ -402,16 +494,10 @@ int on_release(struct bpf_sock *ctx)
 	cookie = bpf_get_socket_cookie(ctx);
 	if (!mark_is_set(cookie) && (managed_only || !BPF_CORE_READ(sk, skc_dport)))
 		return 1;
-	event = event_reserve(sizeof(*event), EVENT_CLOSE, IPPROTO_UDP_NUMBER);
+	event = udp_close_begin(cookie, BPF_CORE_READ(sk, skc_num),
+				udp_count_find(cookie));
 	if (!event)
 		return 1;
-	event->head.end_reason = EVENT_END_FIN;
-	event->cookie = cookie;
-	event->port_free_ns = 0;
-	event->tx_bytes = ~0ULL;
-	event->rx_bytes = ~0ULL;
-	event->sport = BPF_CORE_READ(sk, skc_num);
-	event->reserved[0] = event->reserved[1] = event->reserved[2] = 0;
 	if (BPF_CORE_READ(sk, skc_family) == AF_INET)
 		address_set_v4(event->src, BPF_CORE_READ(sk, skc_rcv_saddr));
 	else

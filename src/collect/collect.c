@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
@@ -68,6 +69,24 @@ static int load_failed(int err, struct fault *fault)
 		strerror(-err), libbpf_said[0] ? ": " : "", libbpf_said);
 }
 
+/*
+ * sock_send_length and sock_recv_length came with Linux 6.3. Without them nobody counts
+ * the bytes of UDP, and the programs for it stay out.
+ */
+static bool kernel_tells_lengths(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool is_told;
+
+	is_told = btf &&
+		  btf__find_by_name_kind(btf, "btf_trace_sock_send_length",
+					 BTF_KIND_TYPEDEF) > 0 &&
+		  btf__find_by_name_kind(btf, "btf_trace_sock_recv_length",
+					 BTF_KIND_TYPEDEF) > 0;
+	btf__free(btf);
+	return is_told;
+}
+
 static int skel_load(struct collect *collect, const struct collect_options *options)
 {
 	uint32_t ring_bytes =
@@ -77,6 +96,9 @@ static int skel_load(struct collect *collect, const struct collect_options *opti
 
 	skel->rodata->managed_only = options->managed_only;
 	skel->rodata->ring_bytes = ring_bytes;
+	skel->rodata->udp_is_counted = kernel_tells_lengths();
+	bpf_program__set_autoload(skel->progs.on_send, skel->rodata->udp_is_counted);
+	bpf_program__set_autoload(skel->progs.on_receive, skel->rodata->udp_is_counted);
 	err = bpf_map__set_max_entries(skel->maps.ring, ring_bytes);
 	if (err)
 		return err;

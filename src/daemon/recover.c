@@ -242,8 +242,12 @@ void recover_event(struct recover *recover, const struct event_head *event)
 	session->port_free_ns =
 		closed->port_free_ns ? identify_wall_ns(identify, closed->port_free_ns)
 				     : session->end_ns;
-	session->tx_bytes = closed->tx_bytes;
-	session->rx_bytes = closed->rx_bytes;
+	/* The bytes of UDP are counted since this daemon's start, for a later session.
+	 */
+	if (session->protocol == IPPROTO_TCP) {
+		session->tx_bytes = closed->tx_bytes;
+		session->rx_bytes = closed->rx_bytes;
+	}
 	record(recover, session);
 	owner_unref(session->owner);
 	recover->count--;

@@ -191,15 +191,18 @@ static struct ended *ended_find(const struct pipeline *pipeline, uint64_t cookie
 
 /*
  * After a refusal or a reset the program may connect() the same socket again, and that
- * is another session. Orderly ends are not remembered: they would push these out.
+ * is another session; so is that of a UDP socket which turns to another peer. Orderly
+ * ends are not remembered: they would push these out.
  */
-static void ended_remember(struct pipeline *pipeline, const struct session *session)
+static void ended_remember(struct pipeline *pipeline, const struct session *session,
+			   bool is_turned)
 {
 	struct ended *ended = ended_find(pipeline, session->id.cookie);
 
 	if (ended)
 		ended_forget(pipeline, ended);
-	if (session->protocol != IPPROTO_TCP || session->end_reason == END_FIN)
+	if (!is_turned &&
+	    (session->protocol != IPPROTO_TCP || session->end_reason == END_FIN))
 		return;
 	if (pipeline->ended.count >= ENDED_MAX)
 		ended_forget(pipeline, TAILQ_FIRST(&pipeline->ended_list));
@@ -229,14 +232,14 @@ static void drop(struct pipeline *pipeline, struct entry *entry)
 }
 
 /* The session's end fields are set. The entry is not to be used any more. */
-static void entry_end(struct pipeline *pipeline, struct entry *entry)
+static void entry_end(struct pipeline *pipeline, struct entry *entry, bool is_turned)
 {
 	hash_remove(&pipeline->open, &entry->node);
 	TAILQ_REMOVE(&pipeline->opened, entry, opened);
 	entry->is_open = false;
 	pipeline->count.unresolved -= is_unresolved(&entry->session);
 	pipeline->count.closed++;
-	ended_remember(pipeline, &entry->session);
+	ended_remember(pipeline, &entry->session, is_turned);
 	tell(pipeline, &entry->session);
 	if (!pipeline->options.ledger) {
 		entry_free(entry);
@@ -254,7 +257,7 @@ static void entry_cut(struct pipeline *pipeline, struct entry *entry, uint64_t e
 {
 	entry->session.end_ns = end_ns;
 	entry->session.end_reason = reason;
-	entry_end(pipeline, entry);
+	entry_end(pipeline, entry, false);
 }
 
 static void session_fill(struct pipeline *pipeline, struct session *session,
@@ -321,7 +324,8 @@ static void on_open(struct pipeline *pipeline, const struct event_open *event)
 	bool is_udp = event->head.protocol == IPPROTO_UDP;
 	uint32_t use = ended ? ended->use + 1 : 0;
 
-	if (before && is_udp && is_to_the_same(&before->session, event)) {
+	if (before && is_udp && !event->is_anew &&
+	    is_to_the_same(&before->session, event)) {
 		/* connect() again, or two hooks on the way to the root told of one. */
 		src_fill(pipeline, before, event->src, event->sport);
 		set_unwritten(pipeline, before);
@@ -329,7 +333,7 @@ static void on_open(struct pipeline *pipeline, const struct event_open *event)
 	}
 	if (before) {
 		use = before->session.id.use + 1;
-		/* A UDP socket may turn to another peer; a TCP one must have closed. */
+		/* A UDP socket may connect() again; a TCP one must have closed. */
 		entry_cut(pipeline, before, wall_ns(pipeline, event->head.time_ns),
 			  is_udp ? END_FIN : END_LOST);
 	}
@@ -363,7 +367,7 @@ static void on_close(struct pipeline *pipeline, const struct event_close *event)
 					: session->end_ns;
 	session->tx_bytes = event->tx_bytes;
 	session->rx_bytes = event->rx_bytes;
-	entry_end(pipeline, entry);
+	entry_end(pipeline, entry, event->is_turned);
 }
 
 void pipeline_event(struct pipeline *pipeline, const struct event_head *event)

@@ -290,6 +290,49 @@ static void a_udp_connect_told_twice_is_one_session(void **state)
 	assert_int_equal(count_of(fixture).opened, 1);
 }
 
+static void a_udp_socket_turned_with_its_bytes_told_has_two_sessions(void **state)
+{
+	struct fixture *fixture = *state;
+	struct event_close turn = {
+		.head = {.time_ns = 20,
+			 .kind = EVENT_CLOSE,
+			 .protocol = IPPROTO_UDP,
+			 .end_reason = EVENT_END_FIN},
+		.cookie = COOKIE,
+		.tx_bytes = 100,
+		.rx_bytes = 0,
+		.is_turned = 1,
+	};
+
+	for (uint8_t turns = 0; turns < 3; turns++) {
+		open_to(fixture, 10, COOKIE, IPPROTO_UDP, 50000, turns);
+		assert_int_equal(last_told(fixture)->id.use, turns);
+		pipeline_event(fixture->pipeline, &turn.head);
+		assert_int_equal(last_told(fixture)->id.use, turns);
+		assert_int_equal(last_told(fixture)->tx_bytes, 100);
+		assert_int_equal(last_told(fixture)->end_reason, END_FIN);
+	}
+}
+
+static void a_udp_session_counted_anew_is_another_though_to_the_same_peer(void **state)
+{
+	struct fixture *fixture = *state;
+	struct event_open event = {
+		.head = {.time_ns = 20, .kind = EVENT_OPEN, .protocol = IPPROTO_UDP},
+		.netns = 1,
+		.cookie = COOKIE,
+		.dport = 443,
+		.is_anew = 1,
+	};
+
+	open_to(fixture, 10, COOKIE, IPPROTO_UDP, 50000, 2);
+	set_v4(event.dst, 2);
+	pipeline_event(fixture->pipeline, &event.head);
+	assert_int_equal(fixture->told_count, 3);
+	assert_true(fixture->told[1].tx_bytes == BYTES_UNKNOWN);
+	assert_int_equal(fixture->told[2].id.use, 1);
+}
+
 static void a_udp_session_is_unresolved_until_its_source_is_known(void **state)
 {
 	struct fixture *fixture = *state;
@@ -427,6 +470,8 @@ int main(void)
 		TEST(a_tcp_socket_that_opens_again_unclosed_has_lost_its_end),
 		TEST(a_udp_socket_that_turns_to_another_peer_begins_another_session),
 		TEST(a_udp_connect_told_twice_is_one_session),
+		TEST(a_udp_socket_turned_with_its_bytes_told_has_two_sessions),
+		TEST(a_udp_session_counted_anew_is_another_though_to_the_same_peer),
 		TEST(a_udp_session_is_unresolved_until_its_source_is_known),
 		TEST(past_the_ceiling_the_oldest_session_is_ended_as_lost),
 		TEST(lost_events_are_counted),
