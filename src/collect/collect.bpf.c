@@ -156,15 +156,18 @@ static __always_inline const struct verdict *verdict_find(__u64 cookie)
 	return verdict && verdict->cookie == cookie ? verdict : NULL;
 }
 
-/* Begin an EVENT_OPEN: all but the addresses and ports. NULL: not to be told. */
-static __always_inline struct event_open *open_begin(__u64 cookie, __u8 protocol,
-						     __u8 otherwise)
+/* Is a session with this verdict, or with NULL, to be told? */
+static __always_inline bool is_told(const struct verdict *verdict)
 {
-	const struct verdict *verdict = verdict_find(cookie);
+	return verdict || !managed_only;
+}
+
+/* Begin an EVENT_OPEN: all but the addresses and ports. NULL: the ring is full. */
+static __always_inline struct event_open *
+open_begin(__u64 cookie, __u8 protocol, const struct verdict *verdict, __u8 otherwise)
+{
 	struct event_open *open;
 
-	if (managed_only && !verdict)
-		return NULL;
 	mark_add(cookie);
 	open = event_reserve(sizeof(*open), EVENT_OPEN, protocol);
 	if (!open)
@@ -184,9 +187,13 @@ static __always_inline bool port_was_asked_for(const struct sock *sk)
 static __always_inline void tcp_open(struct sock *sk)
 {
 	__u16 sport = sk->__sk_common.skc_num;
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	const struct verdict *verdict = verdict_find(cookie);
 	struct event_open *open;
 
-	open = open_begin(bpf_get_socket_cookie(sk), IPPROTO_TCP_NUMBER,
+	if (!is_told(verdict))
+		return;
+	open = open_begin(cookie, IPPROTO_TCP_NUMBER, verdict,
 			  sport && port_was_asked_for(sk) ? EVENT_PICKED_PROGRAM
 							  : EVENT_PICKED_KERNEL);
 	if (!open)
@@ -380,25 +387,27 @@ static __always_inline void udp_connect(struct bpf_sock_addr *ctx, struct bpf_so
 					const __u32 *src, const __u32 *dst)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	const struct verdict *verdict = verdict_find(cookie);
 	__u32 dport = ctx->user_port;
+	__u64 peer = udp_peer(dst, dport);
 	struct udp_count *count = NULL;
 	struct event_open *open;
 	bool is_anew = false;
 
-	if (managed_only && !verdict_find(cookie))
+	if (!is_told(verdict))
 		return;
 	if (udp_is_counted)
 		count = udp_count_slot(cookie);
 	if (count) {
 		bool is_own = count->cookie == cookie;
 
-		is_anew = !is_own || !udp_count_is_for(count, dst, dport);
+		is_anew = !is_own || count->peer != peer;
 		if (is_own && is_anew)
 			udp_turn(cookie, sk->src_port, src, count);
 		if (is_anew)
-			udp_count_begin(count, cookie, dst, dport);
+			udp_count_begin(count, cookie, peer);
 	}
-	open = open_begin(cookie, IPPROTO_UDP_NUMBER,
+	open = open_begin(cookie, IPPROTO_UDP_NUMBER, verdict,
 			  sk->src_port ? EVENT_PICKED_PROGRAM : EVENT_PICKED_KERNEL);
 	if (!open) {
 		/* Or these bytes would be told of the session before. */
