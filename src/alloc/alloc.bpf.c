@@ -16,7 +16,6 @@
 #define EADDRNOTAVAIL	    99
 #define BIND_ATTEMPTS	    4
 #define RESTS_PER_CONNECT   2
-#define TIME_WAIT_NS	    (60 * NS_PER_S)
 
 /* ---- connect ---- */
 
@@ -32,9 +31,18 @@ static __always_inline void verdict_leave(__u64 cookie, __u32 pool, __u32 picked
 	verdict->cookie = cookie;
 }
 
+/* The pool whose space the port returns to. */
+static __always_inline __u32 pool_of(const struct port_record *record)
+{
+	struct alloc_space *space = by_id(&spaces, record->space);
+
+	return space ? space->pool : 0;
+}
+
 /*
- * The socket has a port already. Where it is a lease of ours (bound through our hook,
- * or connect() again after a failure), the lease follows to the new destination.
+ * The socket has a port already. Where it is a lease of ours (bound through a hook,
+ * this cgroup's or a child's, or connect() again after a failure), the lease follows to
+ * the new destination. Returns its pool, or 0: the program chose the port.
  */
 __noinline int lease_follow(struct lease *lease)
 {
@@ -49,18 +57,21 @@ __noinline int lease_follow(struct lease *lease)
 		return 0;
 	lease->host = space->host;
 	host = by_id(&hosts, lease->host);
-	record = record_in(space->chunk, lease->port);
+	record = record_of(lease->host, lease->port);
 	if (!record || !host)
 		return 0;
 	if (USERS(record->counts) && record->holder &&
 	    (__u32)record->holder == (__u32)lease->cookie) {
 		record->holder = holder_of(lease);
-		return 1;
+		return pool_of(record);
 	}
 	if (host->tuple_count) {
 		__u64 destination = lease->destination;
 		__u32 space_number = lease->space;
 
+		if (tuple_is_used_by(pick_tuple(destination, lease->host, lease->port),
+				     lease->cookie))
+			return pool_of(record);
 		/* Put back afterwards: a copy of the lease is too much stack. */
 		lease->destination = 0;
 		if (lease_is_shared(lease))
@@ -73,14 +84,17 @@ __noinline int lease_follow(struct lease *lease)
 	if (port_claim(lease) ||
 	    (space->protocol == IPPROTO_TCP_NUMBER && port_share(lease))) {
 		dense_mark(lease->space, lease->destination, lease->port, 0);
-		return 1;
+		return space->pool;
 	}
 	return 0;
 }
 
-/* A function of its own for the sake of the stack, 512 bytes for all that call each
- * other (Linux 6.1 rounds each one's share up to 32). */
-static __noinline int bind_to(struct bpf_sock_addr *ctx, struct bpf_sock *sk, bool v6,
+/*
+ * Bind to the address the program chose (zero: any) and this port; port 0 sets the
+ * address alone. A function of its own for the sake of the stack, 512 bytes for all
+ * that call each other (Linux 6.1 rounds each one's share up to 32).
+ */
+static __noinline int bind_to(struct bpf_sock_addr *ctx, const __u32 *source, bool v6,
 			      __u32 port)
 {
 	if (v6) {
@@ -92,10 +106,10 @@ static __noinline int bind_to(struct bpf_sock_addr *ctx, struct bpf_sock *sk, bo
 			__u32 scope;
 		} to = {.family = AF_INET6, .port = bpf_htons(port)};
 
-		to.address[0] = sk->src_ip6[0];
-		to.address[1] = sk->src_ip6[1];
-		to.address[2] = sk->src_ip6[2];
-		to.address[3] = sk->src_ip6[3];
+		to.address[0] = source[0];
+		to.address[1] = source[1];
+		to.address[2] = source[2];
+		to.address[3] = source[3];
 		return bpf_bind(ctx, (struct sockaddr *)&to, sizeof(to));
 	} else {
 		struct sockaddr_in {
@@ -105,7 +119,7 @@ static __noinline int bind_to(struct bpf_sock_addr *ctx, struct bpf_sock *sk, bo
 			__u8 zero[8];
 		} to = {.family = AF_INET, .port = bpf_htons(port)};
 
-		to.address = sk->src_ip4;
+		to.address = source[3];
 		return bpf_bind(ctx, (struct sockaddr *)&to, sizeof(to));
 	}
 }
@@ -154,43 +168,57 @@ static __noinline bool peer_is_open(struct bpf_sock_addr *ctx,
 	return is_open;
 }
 
-/* Draw, and bind; a port that something else holds is set aside and another drawn. */
-static __always_inline bool lease_bind(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-				       bool v6, struct lease *lease,
-				       const __u32 *remote)
+#define BOUND	  1
+#define NOT_BOUND 0
+#define NONE_LEFT -1 /* the draw itself said so: no fault of ours */
+
+/*
+ * Draw, and bind; a port that something else holds is set aside and another drawn. A
+ * bpf_bind() that fails clears the address the program bound to, so that
+ * is kept here and set again.
+ */
+static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *source,
+				      bool v6, struct lease *lease, const __u32 *remote)
 {
+	int result = NOT_BOUND;
+
 	for (int i = 0; i < BIND_ATTEMPTS; i++) {
 		int drew = lease_draw(lease), err;
 
-		if (!drew)
-			return false;
+		if (!drew) {
+			result = NONE_LEFT;
+			break;
+		}
 		if (drew == DREW_RESTED && (lease->rest_flags & REST_PEER_OPEN) &&
 		    peer_is_open(ctx, lease, remote)) {
 			lease->rest_until_ns = lease->now_ns + 2 * TIME_WAIT_NS;
 			lease_end(lease);
 			lease->rest_until_ns = 0;
+			result = NONE_LEFT;
 			continue;
 		}
-		err = bind_to(ctx, sk, v6, lease->port);
+		err = bind_to(ctx, source, v6, lease->port);
 		if (!err) {
 			STAT_ADD(picks, 1);
 			if (drew == DREW_SHARED)
 				STAT_ADD(shared, 1);
-			return true;
+			return BOUND;
 		}
 		if (err != -EADDRINUSE_NUMBER) {
 			lease_end(lease);
-			return false;
+			break;
 		}
 		STAT_ADD(conflicts, 1);
 		lease_set_aside(lease, 0);
 	}
-	return false;
+	if (source[0] | source[1] | source[2] | source[3])
+		bind_to(ctx, source, v6, 0);
+	return result;
 }
 
-static __always_inline int exhausted(const struct alloc_pool *pool)
+static __always_inline int exhausted(const struct alloc_pool *pool, int result)
 {
-	if (!pool->refuses) {
+	if (!pool->refuses || result != NONE_LEFT) {
 		STAT_ADD(fallbacks, 1);
 		return 1;
 	}
@@ -202,6 +230,9 @@ static __always_inline int exhausted(const struct alloc_pool *pool)
 static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 					const __u32 *address)
 {
+	__u32 source[4] = {};
+	int result;
+
 	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
 	__u32 protocol = ctx->protocol, pool_number = attachment->pool;
 	struct bpf_sock *sk = ctx->sk;
@@ -229,24 +260,30 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 		lease.now_ns = bpf_ktime_get_boot_ns();
 	if (sk->src_port) {
 		lease.port = sk->src_port;
-		verdict_leave(lease.cookie, pool_number,
-			      lease_follow(&lease) ? EVENT_PICKED_SRCPORT
-						   : EVENT_PICKED_PROGRAM);
+		result = lease_follow(&lease);
+		verdict_leave(lease.cookie, result ? result : pool_number,
+			      result ? EVENT_PICKED_SRCPORT : EVENT_PICKED_PROGRAM);
 		return 1;
 	}
 	if (is_tcp) {
 		for (int i = 0; i < RESTS_PER_CONNECT; i++)
-			if (!rests_pop(lease.now_ns, 0))
+			if (!rests_pop(lease.now_ns))
 				break;
 		if (pool->sharing != ALLOC_SHARING_NEVER)
 			set_reuse(ctx, 1);
 	}
-	if (lease_bind(ctx, sk, v6, &lease, address)) {
-		verdict_leave(lease.cookie, pool_number, EVENT_PICKED_SRCPORT);
-		return 1;
+	if (v6) {
+		source[0] = sk->src_ip6[0];
+		source[1] = sk->src_ip6[1];
+		source[2] = sk->src_ip6[2];
+		source[3] = sk->src_ip6[3];
+	} else {
+		source[3] = sk->src_ip4;
 	}
-	verdict_leave(lease.cookie, pool_number, EVENT_PICKED_KERNEL);
-	return exhausted(pool);
+	result = lease_bind(ctx, source, v6, &lease, address);
+	verdict_leave(lease.cookie, pool_number,
+		      result == BOUND ? EVENT_PICKED_SRCPORT : EVENT_PICKED_KERNEL);
+	return result == BOUND ? 1 : exhausted(pool, result);
 }
 
 SEC("cgroup/connect4")
@@ -309,13 +346,22 @@ static __noinline bool port_answers(struct bpf_sock_addr *ctx, __u32 port)
 	return true;
 }
 
+static __always_inline void port_set_exclusive(const struct lease *lease)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+
+	if (record)
+		record->flags |= RECORD_EXCLUSIVE;
+}
+
 static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 {
 	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
 	__u32 protocol = ctx->protocol;
+	struct bpf_sock *sk = ctx->sk;
 	struct lease lease = {};
 
-	if (ctx->user_port || !attachment->pool ||
+	if (ctx->user_port || !attachment->pool || !sk || sk->src_port ||
 	    (protocol != IPPROTO_TCP_NUMBER && protocol != IPPROTO_UDP_NUMBER) ||
 	    bind_is_late(ctx))
 		return 1;
@@ -323,6 +369,7 @@ static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 	if (!lease.space)
 		return 1;
 	lease.cookie = bpf_get_socket_cookie(ctx);
+	lease.now_ns = bpf_ktime_get_boot_ns();
 	STAT_ADD(binds, 1);
 	for (int i = 0; i < BIND_ATTEMPTS; i++) {
 		if (!lease_draw(&lease))
@@ -332,6 +379,7 @@ static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 			lease_set_aside(&lease, 0);
 			continue;
 		}
+		port_set_exclusive(&lease);
 		ctx->user_port = bpf_htons(lease.port);
 		STAT_ADD(picks, 1);
 		return 1;
@@ -390,8 +438,7 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 	    !tcp || !pool)
 		return;
 	rest_ns = pool->quarantine_ns;
-	/* Without timestamps the kernel does not give a tuple in TIME_WAIT again (RFC
-	 * 6191). */
+	/* Without timestamps the kernel refuses a tuple in TIME_WAIT (RFC 6191). */
 	if (!BPF_CORE_READ_BITFIELD(tcp, rx_opt.tstamp_ok)) {
 		if (rest_ns < TIME_WAIT_NS)
 			rest_ns = TIME_WAIT_NS;
@@ -404,7 +451,7 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 	if (old_state == TCP_FIN_WAIT2 &&
 	    !(sk->__sk_common.skc_flags >> SOCK_DONE & 1)) {
 		rest_ns += TIME_WAIT_NS;
-		lease->rest_flags |= REST_NOT_EARLY;
+		lease->rest_flags |= REST_PEER_OPEN;
 	}
 	if (pool->sharing == ALLOC_SHARING_NEVER)
 		lease->rest_flags |= REST_NOT_EARLY | REST_HOLDS_PORT;
@@ -504,8 +551,6 @@ int alloc_sock_release(struct bpf_sock *ctx)
 SEC("tc")
 int alloc_serve(struct __sk_buff *ctx)
 {
-	__u64 now_ns = bpf_ktime_get_boot_ns();
-
 	(void)ctx;
 	ask.result = 0;
 	switch (ask.op) {
@@ -528,7 +573,7 @@ int alloc_serve(struct __sk_buff *ctx)
 		serve_drop_space();
 		break;
 	case ALLOC_ASK_SWEEP:
-		bpf_loop(ALLOC_RESTS, sweep_one, &now_ns, 0);
+		serve_sweep();
 		break;
 	}
 	return 0;

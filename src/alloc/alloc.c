@@ -147,6 +147,7 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 	alloc->suspects = calloc((size_t)ALLOC_HOSTS, sizeof(*alloc->suspects) * 65536);
 	if (!alloc->suspects)
 		return fault_set(fault, -ENOMEM, "out of memory");
+	alloc->lists_bound = alloc_probe_bound();
 	alloc->bpf->links.alloc_set_state =
 		bpf_program__attach(alloc->bpf->progs.alloc_set_state);
 	if (!alloc->bpf->links.alloc_set_state)
@@ -209,7 +210,8 @@ int alloc_add_pool(struct alloc *alloc, const struct pool *pool, uint32_t *ret_p
 
 	if (!port_set_count(&pool->ports))
 		return fault_set(fault, -EINVAL, "pool %s has no ports", pool->name);
-	while (number < ALLOC_POOLS && alloc->pool_is_used[number])
+	while (number < ALLOC_POOLS &&
+	       (alloc->pool_is_used[number] || alloc_pool_is_named(alloc, number)))
 		number++;
 	if (number == ALLOC_POOLS)
 		return fault_set(fault, -ENOSPC, "no more than %d pools at once",
@@ -224,12 +226,9 @@ int alloc_add_pool(struct alloc *alloc, const struct pool *pool, uint32_t *ret_p
 
 void alloc_remove_pool(struct alloc *alloc, uint32_t pool)
 {
-	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
-		struct alloc_ask ask = {.op = ALLOC_ASK_DROP_SPACE, .space = number};
-
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
 		if (alloc->spaces[number].netns && alloc->spaces[number].pool == pool)
-			alloc_serve(alloc, &ask);
-	}
+			alloc_drop_space(alloc, number);
 	alloc->pool_is_used[pool] = false;
 	alloc_reap_hosts(alloc);
 }

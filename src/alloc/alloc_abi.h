@@ -57,8 +57,9 @@ struct alloc_space {
 	__u32 aside_count; /* ports out of `unused` that no lease of ours holds */
 	__u32 dense_count;
 	__u32 resting_count; /* tuples */
-	__u32 reserved;
-	__u64 counter; /* of the PRF */
+	__u32 is_dropped; /* its pool is gone; the number is free when nothing rests or
+			     is held */
+	__u64 counter;	  /* of the PRF */
 	__u32 chunk[ALLOC_GROUPS];
 	struct port_map unused;
 };
@@ -77,8 +78,9 @@ struct alloc_host {
 };
 
 /* port_record.flags */
-#define RECORD_FOREIGN	0x1 /* set aside: something else holds the port */
-#define RECORD_RESERVED 0x2 /* set aside for as long as the space lasts */
+#define RECORD_FOREIGN	 0x1 /* set aside: something else holds the port */
+#define RECORD_RESERVED	 0x2 /* set aside for as long as the space lasts */
+#define RECORD_EXCLUSIVE 0x4 /* bound for one socket alone: cannot be shared */
 
 struct port_record {
 	__u64 holder; /* first user: low half of its destination's hash, low half of its
@@ -87,6 +89,8 @@ struct port_record {
 	__u32 last_cookie;
 	__u16 space; /* whose `unused` the port returns to */
 	__u16 flags;
+	__u32 closed_ms; /* when a user last let go, CLOCK_BOOTTIME; 0: never */
+	__u32 reserved;
 };
 
 struct record_chunk {
@@ -94,7 +98,7 @@ struct record_chunk {
 };
 
 /* One tuple that rests, in the order of their closes. */
-#define REST_IS_TAKEN	0x1 /* given again before its time */
+#define REST_IS_OVER	0x1 /* ended, or given again: its place is to be freed */
 #define REST_NOT_EARLY	0x2 /* the kernel would refuse it before its time */
 #define REST_HOLDS_PORT 0x4 /* nobody may use the port until then */
 #define REST_PEER_OPEN                                                 \
@@ -165,7 +169,7 @@ struct alloc_ask {
 };
 
 _Static_assert(sizeof(struct port_map) == 8 + 64 + 1024 + 8192, "alloc ABI");
-_Static_assert(sizeof(struct port_record) == 24, "alloc ABI");
+_Static_assert(sizeof(struct port_record) == 32, "alloc ABI");
 _Static_assert(sizeof(struct alloc_rest) == 40, "alloc ABI");
 _Static_assert(sizeof(struct alloc_stats) == 128, "alloc ABI");
 _Static_assert(sizeof(struct alloc_space) == 48 + 256 + sizeof(struct port_map),

@@ -24,7 +24,8 @@ __noinline int tuple_is_closed(__u64 destination, __u32 host_number, __u32 port,
 	if (!host)
 		return 1;
 	record = record_in(host->chunk, port);
-	if (!record || (record->flags & RECORD_FOREIGN))
+	if (!record || (record->flags & RECORD_FOREIGN) ||
+	    (USERS(record->counts) && (record->flags & RECORD_EXCLUSIVE)))
 		return 1;
 	if (USERS(record->counts) && record->holder &&
 	    record->holder >> 32 == (__u32)destination)
@@ -88,7 +89,7 @@ static long build_rest(__u32 i, void *arg)
 	PICK_BOUND(at, 131071);
 	rest = &all->rests[at];
 	if (rest->destination != queueing->destination ||
-	    rest->space != queueing->space || rest->flags)
+	    rest->space != queueing->space || (rest->flags & ~REST_PEER_OPEN))
 		return 0;
 	at = dense->fifo_tail;
 	PICK_BOUND(at, 65535);

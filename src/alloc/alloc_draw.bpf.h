@@ -42,6 +42,19 @@ static __always_inline bool tuple_rests(struct lease *lease)
 			  now_ms(lease->now_ns));
 }
 
+/*
+ * A TCP socket bound for itself alone meets every TIME_WAIT on its port, ours or the
+ * kernel's own, however short the quarantine.
+ */
+static __always_inline bool port_is_warm(const struct port_record *record,
+					 __u32 protocol, __u64 now_ns)
+{
+	if (RESTING(record->counts))
+		return true;
+	return protocol == IPPROTO_TCP_NUMBER && record->closed_ms &&
+	       now_ms(now_ns) - record->closed_ms < TIME_WAIT_NS / 1000000;
+}
+
 /* One draw from the ports nobody uses. 1: taken; 0: met a closed one; -1: there is
  * none. */
 __noinline int draw_unused(struct lease *lease)
@@ -67,8 +80,7 @@ __noinline int draw_unused(struct lease *lease)
 	} else {
 		struct port_record *record = record_in(space->chunk, lease->port);
 
-		/* A socket bound for itself alone meets every TIME_WAIT on its port. */
-		if (!record || RESTING(record->counts))
+		if (!record || port_is_warm(record, space->protocol, lease->now_ns))
 			return 0;
 	}
 	return port_claim(lease);
@@ -130,7 +142,7 @@ __noinline int draw_open(struct lease *lease, __u32 number, __u32 only_unused)
 	lease->port = port_map_select(&dense->open, rank);
 	if (only_unused && !port_map_has(&space->unused, lease->port))
 		return 0;
-	if (lease_is_closed(lease)) {
+	if (!is_member(space, lease->port) || lease_is_closed(lease)) {
 		port_map_take(&dense->open, lease->port);
 		return 0;
 	}
@@ -205,58 +217,76 @@ __noinline int draw_meeting(struct lease *lease, __u32 number)
 	return lease->port && !lease_is_closed(lease) && port_claim(lease);
 }
 
-/* Take from the destination's queue what has rested longest: 1 and lease->port, or 0.
- */
-__noinline int rest_take(struct lease *lease, __u32 number)
-{
-	struct rest_ring *all = by_id(&ring, 0);
-	struct dense *dense = by_id(&denses, number);
-	struct tuple_request request = {.op = TUPLE_UNREST};
-	__u64 place = 0, at;
-	bool has = false, ok = false;
-	__u64 until_ns = 0;
-	struct alloc_rest *rest;
+struct queue_search {
+	__u64 destination;
+	__u64 place;
+	__u32 dense;
+	__u32 space;
+	__u32 found;
+	__u32 reserved;
+};
 
-	if (!all || !dense || !lease)
-		return 0;
+/* Take the front off the queue; stop where it still rests. */
+static long queue_next(__u32 i, void *arg)
+{
+	struct queue_search *search = arg;
+	struct rest_ring *all = by_id(&ring, 0);
+	struct dense *dense = by_id(&denses, search->dense);
+	struct alloc_rest *rest;
+	__u64 front = 0, at;
+	bool has = false;
+	__u32 ahead;
+
+	(void)i;
+	if (!all || !dense)
+		return 1;
 	bpf_spin_lock(&dense->lock);
 	if (dense->fifo_head != dense->fifo_tail) {
 		at = dense->fifo_head++;
 		PICK_BOUND(at, 65535);
-		place = dense->fifo[at];
+		front = dense->fifo[at];
 		has = true;
 	}
 	bpf_spin_unlock(&dense->lock);
 	if (!has)
+		return 1;
+	/* The queue has the low half of the place. */
+	ahead = (__u32)front - (__u32)all->head;
+	if (ahead >= all->tail - all->head)
 		return 0;
-	at = place;
+	search->place = all->head + ahead;
+	at = search->place;
 	PICK_BOUND(at, 131071);
 	rest = &all->rests[at];
-	bpf_spin_lock(&all->lock);
-	/* The queue has the low half of the place; what left the ring is over anyway.
-	 */
-	if ((__u32)(place - (__u32)all->head) < (__u32)(all->tail - all->head) &&
-	    !rest->flags && rest->destination == lease->destination &&
-	    rest->space == lease->space) {
-		lease->rest_flags = rest->flags;
-		lease->local[0] = rest->local[0];
-		lease->local[1] = rest->local[1];
-		lease->local[2] = rest->local[2];
-		lease->local[3] = rest->local[3];
-		lease->port = rest->port;
-		rest->flags |= REST_IS_TAKEN;
-		until_ns = rest->until_ns;
-		ok = true;
-	}
-	bpf_spin_unlock(&all->lock);
-	if (!ok)
+	search->found = rest->destination == search->destination &&
+			rest->space == search->space &&
+			!(rest->flags & ~REST_PEER_OPEN);
+	return search->found;
+}
+
+/* Take from the destination's queue what has rested longest: 1 and lease->port, or 0.
+ */
+__noinline int rest_take(struct lease *lease, __u32 number)
+{
+	struct queue_search search = {.dense = number};
+	struct popped popped = {};
+
+	if (!lease)
 		return 0;
-	request.hash = pick_tuple(lease->destination, lease->host, lease->port);
-	request.now_ms = now_ms(until_ns) - 1;
-	tuple_change(&request);
-	if (until_ns > lease->now_ns)
+	search.destination = lease->destination;
+	search.space = lease->space;
+	bpf_loop(ALLOC_FIFO, queue_next, &search, 0);
+	if (!search.found || !ring_take(&popped, search.place, lease))
+		return 0;
+	lease->port = popped.rest.port;
+	lease->rest_flags = popped.rest.flags;
+	lease->local[0] = popped.rest.local[0];
+	lease->local[1] = popped.rest.local[1];
+	lease->local[2] = popped.rest.local[2];
+	lease->local[3] = popped.rest.local[3];
+	if (popped.rest.until_ns > lease->now_ns)
 		STAT_ADD(early_reuses, 1);
-	return 1;
+	return rest_end(&popped, 0);
 }
 
 /* ---- the order of choice ---- */
@@ -285,7 +315,7 @@ static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 s
 			if (drew > 0)
 				return DREW_UNUSED;
 			if (drew < 0)
-				break;
+				return 0;
 		}
 		if (draw_meeting(lease, number))
 			return DREW_UNUSED;
@@ -302,7 +332,7 @@ static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 s
 	return 0;
 }
 
-__noinline int draw_rested(struct lease *lease, __u32 number)
+static __always_inline int draw_rested(struct lease *lease, __u32 number)
 {
 	if (!lease)
 		return 0;
@@ -311,6 +341,67 @@ __noinline int draw_rested(struct lease *lease, __u32 number)
 			return DREW_RESTED;
 	}
 	return 0;
+}
+
+struct scan {
+	__u64 destination;
+	__u32 now_ms;
+	__u32 host;
+	__u32 space;
+	__u32 first;
+	__u32 span;
+	__u32 start;
+	__u32 only_unused;
+	__u32 port; /* found; 0: none */
+};
+
+static long scan_port(__u32 i, void *arg)
+{
+	struct scan *scan = arg;
+	struct alloc_space *space = by_id(&spaces, scan->space);
+	__u32 at = scan->start + i, port;
+
+	if (!space)
+		return 1;
+	if (at >= scan->span)
+		at -= scan->span;
+	port = scan->first + at;
+	if (port > PORT_MAX || !is_member(space, port) ||
+	    (scan->only_unused && !port_map_has(&space->unused, port)) ||
+	    tuple_is_closed(scan->destination, scan->host, port, scan->now_ms))
+		return 0;
+	scan->port = port;
+	return 1;
+}
+
+/*
+ * No map can be had, because another CPU is building it or too many destinations are
+ * dense: go round the pool from a random port to the first that is open.
+ */
+__noinline int draw_scan(struct lease *lease, __u32 shares)
+{
+	struct scan scan = {.only_unused = shares == ALLOC_SHARING_NEVER};
+	struct alloc_space *space;
+	struct alloc_pool *pool;
+
+	if (!lease)
+		return 0;
+	space = by_id(&spaces, lease->space);
+	pool = space ? by_id(&pools, space->pool) : NULL;
+	if (!pool)
+		return 0;
+	scan.destination = lease->destination;
+	scan.now_ms = now_ms(lease->now_ns);
+	scan.host = lease->host;
+	scan.space = lease->space;
+	scan.first = pool->first;
+	scan.span = pool->last - pool->first + 1;
+	scan.start = draw_below(lease->space, lease->destination, scan.span);
+	if (scan.start == PICK_AGAIN)
+		return 0;
+	bpf_loop(scan.span, scan_port, &scan, 0);
+	lease->port = scan.port;
+	return lease->port && port_take(lease) ? DREW_SHARED : 0;
 }
 
 /* Few or no draws succeeded: the exact way, with the destination's map. */
@@ -325,7 +416,7 @@ static __always_inline int draw_exact(struct lease *lease, __u32 shares, __u32 e
 		dense_make(lease);
 		number = dense_ready(lease, 1);
 		if (!number)
-			return 0;
+			return draw_scan(lease, shares);
 	}
 	number--;
 	drew = draw_dense(lease, number, shares);
@@ -355,12 +446,11 @@ __noinline int lease_draw(struct lease *lease)
 	shares = may_share(space, pool) ? pool->sharing : ALLOC_SHARING_NEVER;
 	if (space->dense_count && lease->destination)
 		number = dense_ready(lease, 0);
-	if (shares != ALLOC_SHARING_ALWAYS) {
+	if (shares != ALLOC_SHARING_ALWAYS && !number) {
 		for (int i = 0; i < DRAWS; i++) {
 			drew = draw_unused(lease);
 			if (drew > 0) {
-				if (met >= DRAWS_BEFORE_DENSE && !number &&
-				    lease->destination)
+				if (met >= DRAWS_BEFORE_DENSE && lease->destination)
 					dense_make(lease);
 				dense_mark(lease->space, lease->destination,
 					   lease->port, 0);
@@ -372,7 +462,7 @@ __noinline int lease_draw(struct lease *lease)
 		}
 	}
 	if (!lease->destination || space->protocol != IPPROTO_TCP_NUMBER ||
-	    (!met && shares == ALLOC_SHARING_NEVER))
+	    (!met && !number && shares == ALLOC_SHARING_NEVER))
 		return 0;
 	if (shares != ALLOC_SHARING_NEVER && !number &&
 	    (!met || shares == ALLOC_SHARING_ALWAYS)) {

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include <bpf/bpf.h>
@@ -19,7 +20,7 @@
 #define PORTS 65536
 
 #define STATE_TIME_WAIT 6
-#define TIME_WAIT_NS	60000000000ULL
+#define TIME_WAIT_NS	64000000000ULL
 
 /* Which ports the sockets of one namespace and protocol hold. */
 struct holding {
@@ -203,8 +204,12 @@ static int list_if_new(int netns_fd, uint64_t cookie, void *arg)
 
 void alloc_list_new(struct alloc *alloc)
 {
-	if (has_new_space(alloc, 0))
-		netns_visit(list_if_new, alloc);
+	if (!has_new_space(alloc, 0))
+		return;
+	netns_visit(list_if_new, alloc);
+	/* A namespace without a process cannot be listed, now or later. */
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		alloc->spaces[number].is_listed = 1;
 }
 
 /* One port of a space that is not unused: is it still right to keep it out? */
@@ -217,7 +222,9 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 	struct alloc_ask ask = {.space = number, .host = space->host, .port = port};
 	bool is_used, is_aside;
 
-	if (!record || (record->flags & RECORD_RESERVED))
+	/* Of two pools that overlap, the one that took the port judges it. */
+	if (!record || (record->flags & RECORD_RESERVED) ||
+	    (record->counts && record->space != number))
 		return;
 	is_used = (uint32_t)record->counts;
 	is_aside = (record->flags & RECORD_FOREIGN) || (!is_used && !record->holder);
@@ -228,13 +235,18 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 	if (is_aside) {
 		ask.op = ALLOC_ASK_RETURN;
 		alloc_serve(alloc, &ask);
-	} else if (record->holder && *suspect == record->holder) {
+		return;
+	}
+	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
+	if ((record->flags & RECORD_EXCLUSIVE) && !alloc->lists_bound)
+		return;
+	ask.holder = record->holder;
+	if (*suspect == (record->holder | 1)) {
 		ask.op = ALLOC_ASK_FORGET;
-		ask.holder = record->holder;
 		alloc_serve(alloc, &ask);
 		*suspect = 0;
 	} else {
-		*suspect = record->holder;
+		*suspect = record->holder | 1;
 	}
 }
 
@@ -266,17 +278,144 @@ static int reconcile_netns(int netns_fd, uint64_t cookie, void *arg)
 	return 0;
 }
 
+/* Give back what the space set aside; its records serve other pools. */
+static void return_aside(struct alloc *alloc, uint32_t number)
+{
+	struct alloc_space *space = &alloc->spaces[number];
+	struct alloc_ask ask = {.op = ALLOC_ASK_RETURN, .space = number};
+
+	for (ask.port = 1024; ask.port < PORTS; ask.port++) {
+		struct port_record *record = record_of(alloc, space->chunk, ask.port);
+
+		if (record && record->space == number &&
+		    (record->flags & RECORD_FOREIGN))
+			alloc_serve(alloc, &ask);
+	}
+}
+
+void alloc_drop_space(struct alloc *alloc, uint32_t number)
+{
+	struct alloc_ask ask = {.op = ALLOC_ASK_DROP_SPACE, .space = number};
+
+	return_aside(alloc, number);
+	alloc_serve(alloc, &ask);
+}
+
+static bool is_idle(const struct alloc *alloc, const struct alloc_space *space)
+{
+	const struct port_map *members = &alloc->pools[space->pool].members;
+
+	for (unsigned int port = 1024; port < PORTS; port++) {
+		const struct port_record *record;
+
+		if (!port_map_has(members, port) || port_map_has(&space->unused, port))
+			continue;
+		record = record_of((struct alloc *)alloc, space->chunk, port);
+		if (record && record->counts && !(record->flags & RECORD_FOREIGN) &&
+		    record->space == space - alloc->spaces)
+			return false;
+	}
+	return true;
+}
+
+/* Free the numbers of dropped spaces that no port and no rest names any more. */
+static void reap_dropped(struct alloc *alloc)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		struct alloc_space *space = &alloc->spaces[number];
+
+		if (!space->is_dropped || space->resting_count ||
+		    !is_idle(alloc, space))
+			continue;
+		memset(space, 0, sizeof(*space));
+		bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_spaces), NULL,
+				    &number, BPF_ANY);
+	}
+}
+
+struct presence {
+	struct alloc *alloc;
+	bool is_there[ALLOC_SPACES];
+};
+
+static int note_presence(int netns_fd, uint64_t cookie, void *arg)
+{
+	struct presence *presence = arg;
+
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (presence->alloc->spaces[number].netns == cookie)
+			presence->is_there[number] = true;
+	return reconcile_netns(netns_fd, cookie, presence->alloc);
+}
+
+/*
+ * Drop the spaces of namespaces that no process lives in and in which we hold nothing.
+ * One that is only pinned makes them anew when it is used again.
+ */
+static void drop_absent(struct alloc *alloc, const struct presence *presence)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		struct alloc_space *space = &alloc->spaces[number];
+
+		if (!space->netns || presence->is_there[number]) {
+			alloc->absences[number] = 0;
+			continue;
+		}
+		if (++alloc->absences[number] > 1 && is_idle(alloc, space))
+			alloc_drop_space(alloc, number);
+	}
+}
+
 void alloc_reconcile(struct alloc *alloc)
 {
-	netns_visit(reconcile_netns, alloc);
+	struct presence presence = {.alloc = alloc};
+
+	if (netns_visit(note_presence, &presence) > 0)
+		drop_absent(alloc, &presence);
+	reap_dropped(alloc);
+}
+
+bool alloc_pool_is_named(const struct alloc *alloc, uint32_t pool)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (alloc->spaces[number].pool == pool)
+			return true;
+	return false;
 }
 
 static bool has_space(const struct alloc *alloc, uint32_t host)
 {
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
-		if (alloc->spaces[number].netns && alloc->spaces[number].host == host)
+		if (alloc->spaces[number].host == host)
 			return true;
 	return false;
+}
+
+struct bound_search {
+	uint64_t cookie;
+	bool is_found;
+};
+
+static int find_cookie(const struct diag_socket *socket, void *arg)
+{
+	struct bound_search *search = arg;
+
+	search->is_found |= socket->cookie == search->cookie;
+	return search->is_found;
+}
+
+bool alloc_probe_bound(void)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct bound_search search = {0};
+	socklen_t size = sizeof(search.cookie);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_COOKIE, &search.cookie, &size))
+		return false;
+	sock_diag_visit(-1, IPPROTO_TCP, find_cookie, &search, NULL);
+	return search.is_found;
 }
 
 static bool has_lease(const struct alloc *alloc, const struct alloc_host *host)

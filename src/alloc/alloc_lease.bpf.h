@@ -121,7 +121,10 @@ struct popped {
 	__u32 reserved;
 };
 
-/* Take the oldest rest off the ring when it is over, or (force) whatever it is. */
+/*
+ * Take the oldest rest off the ring when it is over, or (force) whatever it is. Those
+ * that end before their elders are ended in their place, by ring_end().
+ */
 __noinline int ring_pop(struct popped *popped, __u64 now_ns, __u32 force)
 {
 	struct rest_ring *all = by_id(&ring, 0);
@@ -135,8 +138,7 @@ __noinline int ring_pop(struct popped *popped, __u64 now_ns, __u32 force)
 
 		PICK_BOUND(place, 131071);
 		rest = &all->rests[place];
-		if (force || rest->until_ns <= now_ns ||
-		    (rest->flags & REST_IS_TAKEN)) {
+		if (force || rest->until_ns <= now_ns || (rest->flags & REST_IS_OVER)) {
 			popped->rest = *rest;
 			popped->ok = 1;
 			all->head++;
@@ -146,62 +148,117 @@ __noinline int ring_pop(struct popped *popped, __u64 now_ns, __u32 force)
 	return popped->ok;
 }
 
-/* A rest that left the ring ends: its tuple is open again, and its port counts one rest
- * less. */
-__noinline int rest_end(struct popped *popped)
+/* End the rest at this place of the ring, if its time has come and it has not ended
+ * yet. */
+__noinline int ring_end(struct popped *popped, __u64 place, __u64 now_ns)
 {
-	struct alloc_rest *rest;
+	struct rest_ring *all = by_id(&ring, 0);
+
+	if (!all || !popped)
+		return 0;
+	bpf_spin_lock(&all->lock);
+	if (place - all->head < all->tail - all->head) {
+		struct alloc_rest *rest;
+
+		PICK_BOUND(place, 131071);
+		rest = &all->rests[place];
+		if (rest->until_ns <= now_ns && !(rest->flags & REST_IS_OVER)) {
+			popped->rest = *rest;
+			popped->ok = 1;
+			rest->flags |= REST_IS_OVER;
+		}
+	}
+	bpf_spin_unlock(&all->lock);
+	return popped->ok;
+}
+
+/* Take this place's rest before its time, for the destination it rests from. */
+__noinline int ring_take(struct popped *popped, __u64 place, struct lease *lease)
+{
+	struct rest_ring *all = by_id(&ring, 0);
+
+	if (!all || !popped || !lease)
+		return 0;
+	bpf_spin_lock(&all->lock);
+	if (place - all->head < all->tail - all->head) {
+		struct alloc_rest *rest;
+
+		PICK_BOUND(place, 131071);
+		rest = &all->rests[place];
+		if (rest->destination == lease->destination &&
+		    rest->space == lease->space && !(rest->flags & ~REST_PEER_OPEN)) {
+			popped->rest = *rest;
+			popped->ok = 1;
+			rest->flags |= REST_IS_OVER;
+		}
+	}
+	bpf_spin_unlock(&all->lock);
+	return popped->ok;
+}
+
+/*
+ * The rest ends: its port counts one rest less, and its tuple is open again, unless
+ * it must go on resting without a place in the ring.
+ */
+__noinline int rest_end(struct popped *popped, __u32 keeps_tuple)
+{
+	struct tuple_request request = {.op = TUPLE_UNREST};
 	struct port_record *record;
 	struct alloc_space *space;
 	struct alloc_host *host;
-	__u32 host_number, port;
+	struct alloc_rest *rest;
+	__u32 port;
 
-	if (!popped)
-		return 0;
+	if (!popped || (popped->rest.flags & REST_IS_OVER))
+		return 1;
 	rest = &popped->rest;
-	host_number = rest->host;
 	port = rest->port;
-	host = by_id(&hosts, host_number);
+	host = by_id(&hosts, rest->host);
 	space = by_id(&spaces, rest->space);
 	if (host)
 		__sync_fetch_and_add(&host->tuple_count, -1);
 	if (space)
 		__sync_fetch_and_add(&space->resting_count, -1);
 	if (rest->flags & REST_HOLDS_PORT)
-		return port_unuse(host_number, port, ONE_REST);
-	record = record_of(host_number, port);
+		return port_unuse(rest->host, port, ONE_REST);
+	record = record_of(rest->host, port);
 	if (record)
 		__sync_fetch_and_add(&record->counts, -ONE_REST);
-	if (!(rest->flags & REST_IS_TAKEN)) {
-		struct tuple_request request = {
-			.hash = pick_tuple(rest->destination, host_number, port),
-			.op = TUPLE_UNREST,
-		};
-
-		/* As of a moment before its end, or the set would call it over. */
-		request.now_ms = now_ms(rest->until_ns) - 1;
-		tuple_change(&request);
-		dense_mark(rest->space, rest->destination, port, 1);
-	}
+	if (keeps_tuple)
+		return 1;
+	/* As of a moment before its end, or the set would call it over. */
+	request.hash = pick_tuple(rest->destination, rest->host, port);
+	request.value = now_ms(rest->until_ns) + 1;
+	request.now_ms = request.value - 2;
+	tuple_change(&request);
+	dense_mark(rest->space, rest->destination, port, 1);
 	return 1;
 }
 
-static __always_inline int rests_pop(__u64 now_ns, __u32 force)
+static __always_inline int rests_pop(__u64 now_ns)
 {
 	struct popped popped = {};
 
-	if (!ring_pop(&popped, now_ns, force))
+	if (!ring_pop(&popped, now_ns, 0))
 		return 0;
-	return rest_end(&popped);
+	return rest_end(&popped, 0);
 }
 
-/* Called before a lease ends, so that its rest finds a place: the oldest gives way. */
+/*
+ * Called before a lease ends, so that its rest finds a place: the oldest gives way.
+ * Where the kernel would refuse its tuple, the tuple set goes on holding it.
+ */
 static __always_inline void ring_make_room(__u64 now_ns)
 {
 	struct rest_ring *all = by_id(&ring, 0);
+	struct popped popped = {};
 
-	if (all && all->tail - all->head >= ALLOC_RESTS - 64 && rests_pop(now_ns, 1))
+	if (!all || all->tail - all->head < ALLOC_RESTS - 64 ||
+	    !ring_pop(&popped, now_ns, 1))
+		return;
+	if (!(popped.rest.flags & REST_IS_OVER) && popped.rest.until_ns > now_ns)
 		STAT_ADD(rests_cut_short, 1);
+	rest_end(&popped, popped.rest.flags & REST_NOT_EARLY);
 }
 
 /* Put the tuple to rest: into the ring, and into the queue of a dense destination. */
@@ -252,6 +309,17 @@ __noinline int ring_push(struct lease *lease)
 	if (!dense || dense->state != DENSE_READY)
 		return 1;
 	bpf_spin_lock(&dense->lock);
+	/* What ended in front makes room behind: the queue never outgrows the ring by
+	 * much. */
+	for (int i = 0; i < 2; i++) {
+		__u64 front = dense->fifo_head;
+
+		PICK_BOUND(front, 65535);
+		if (dense->fifo_head != dense->fifo_tail &&
+		    (__u32)(dense->fifo[front] - (__u32)all->head) >=
+			    (__u32)(all->tail - all->head))
+			dense->fifo_head++;
+	}
 	if (dense->fifo_tail - dense->fifo_head < ALLOC_FIFO) {
 		__u64 at = dense->fifo_tail;
 
@@ -330,6 +398,29 @@ static __always_inline bool lease_is_shared(struct lease *lease)
 	return true;
 }
 
+static __always_inline bool is_tcp(__u32 host_number)
+{
+	struct alloc_host *host = by_id(&hosts, host_number);
+
+	return host && host->protocol == IPPROTO_TCP_NUMBER;
+}
+
+/*
+ * A port bound for one socket alone may be held on by what that one accepted, or by its
+ * TIME_WAIT, to all destinations: it stays out until user space finds no socket on it.
+ */
+static __always_inline int port_cool(struct port_record *record, __u32 space_number)
+{
+	struct alloc_space *space = by_id(&spaces, space_number);
+
+	record->flags = RECORD_FOREIGN;
+	record->holder = 0;
+	if (space)
+		__sync_fetch_and_add(&space->aside_count, 1);
+	STAT_ADD(releases, 1);
+	return 1;
+}
+
 /*
  * The socket lets go of its port. Returns 1 where the lease was its own; another's
  * (told by the cookie) is left alone.
@@ -350,6 +441,8 @@ __noinline int lease_end(struct lease *lease)
 	if (!is_first && !lease_is_shared(lease))
 		return 0;
 	lease->space = record->space;
+	if ((record->flags & RECORD_EXCLUSIVE) && is_tcp(lease->host))
+		return port_cool(record, lease->space);
 	if (lease->rest_until_ns)
 		rests = lease_rest(lease);
 	if (is_first)
@@ -358,6 +451,7 @@ __noinline int lease_end(struct lease *lease)
 		tuple_leave(lease, rests);
 	if (!rests)
 		dense_mark(lease->space, lease->destination, lease->port, 1);
+	record->closed_ms = now_ms(lease->now_ns) | 1;
 	if (!rests || !(lease->rest_flags & REST_HOLDS_PORT))
 		port_unuse(lease->host, lease->port, 0);
 	STAT_ADD(releases, 1);
@@ -411,7 +505,7 @@ __noinline int port_share(struct lease *lease)
 	if (!record || !host)
 		return 0;
 	counts = record->counts;
-	if (!USERS(counts) || (record->flags & RECORD_FOREIGN))
+	if (!USERS(counts) || (record->flags & (RECORD_FOREIGN | RECORD_EXCLUSIVE)))
 		return 0;
 	if (__sync_val_compare_and_swap(&record->counts, counts, counts + 1) != counts)
 		return 0;

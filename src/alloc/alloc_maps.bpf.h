@@ -41,6 +41,10 @@
 		__type(value, __u32);            \
 	} map_name SEC(".maps")
 
+/* TIME_WAIT lasts 60 s; the kernel's timer may run some seconds late, and never early.
+ */
+#define TIME_WAIT_NS (64 * NS_PER_S)
+
 struct tuple_bucket {
 	struct bpf_spin_lock lock;
 	__u32 is_spilled; /* look into the neighbour as well */

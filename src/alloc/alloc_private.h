@@ -29,7 +29,10 @@ struct alloc {
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
 	uint64_t ticks;
-	uint64_t reasons;   /* to reconcile, counted, at the last tick */
+	uint64_t reasons; /* to reconcile, counted, at the last tick */
+	unsigned int absences[ALLOC_SPACES]; /* reconcilings in a row that did not meet
+						the namespace */
+	bool lists_bound;   /* sock_diag lists TCP sockets that are bound and no more */
 	uint64_t *suspects; /* holders that had no socket at the last reconciling, per
 			       host and port */
 };
@@ -49,6 +52,15 @@ void alloc_reconcile(struct alloc *alloc);
 /* Find the namespaces that made spaces of their own since the last call, and list them.
  */
 void alloc_list_new(struct alloc *alloc);
+
+/* Take the space from its pool. Its number is free when nothing names it any more. */
+void alloc_drop_space(struct alloc *alloc, uint32_t number);
+
+/* Is there a space, dropped ones included, that came from this pool? */
+bool alloc_pool_is_named(const struct alloc *alloc, uint32_t pool);
+
+/* Does sock_diag list TCP sockets that are bound and no more (Linux 6.8)? */
+bool alloc_probe_bound(void);
 
 /* Free the records of hosts that have no space and no lease any more. */
 void alloc_reap_hosts(struct alloc *alloc);

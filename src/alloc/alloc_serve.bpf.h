@@ -35,7 +35,10 @@ static __always_inline void serve_rest(void)
 	if (!space)
 		return;
 	lease.host = space->host;
-	ask.result = lease_rest(&lease);
+	/* Ours rest already. */
+	if (!tuple_find(pick_tuple(lease.destination, lease.host, lease.port),
+			now_ms(lease.now_ns)))
+		ask.result = lease_rest(&lease);
 }
 
 static long open_again(__u32 i, void *arg)
@@ -74,13 +77,20 @@ static __always_inline void serve_return(void)
 		bpf_loop(ALLOC_DENSE, open_again, &none, 0);
 }
 
+/* A lease without a socket. holder 0: the first user went, and the others leaked. */
 static __always_inline void serve_forget(void)
 {
 	struct port_record *record = record_of(ask.host, ask.port);
 	struct lease lease = {.host = ask.host, .port = ask.port, .cookie = ask.holder};
 
-	if (record && record->holder == ask.holder)
+	if (!record || record->holder != ask.holder)
+		return;
+	if (ask.holder) {
 		ask.result = lease_end(&lease);
+		return;
+	}
+	for (int i = 0; i < 64 && !ask.result; i++)
+		ask.result = port_unuse(ask.host, ask.port, 0);
 }
 
 static long dense_of_space_forget(__u32 i, void *arg)
@@ -97,7 +107,6 @@ static __always_inline void serve_drop_space(void)
 {
 	struct alloc_space *space = by_id(&spaces, ask.space);
 	struct alloc_space_key key = {};
-	__u32 number = ask.space;
 
 	if (!space || !space->netns)
 		return;
@@ -107,15 +116,88 @@ static __always_inline void serve_drop_space(void)
 	if (bpf_map_delete_elem(&space_ids, &key))
 		return;
 	bpf_loop(ALLOC_DENSE, dense_of_space_forget, &key, 0);
+	space->is_dropped = 1;
 	space->netns = 0;
-	bpf_map_push_elem(&free_spaces, &number, 0);
 	ask.result = 1;
 }
 
+#define SWEEP_ENDS                                                         \
+	4096 /* rests ended in one call, which stops other work on its CPU \
+	      */
+
+struct sweep {
+	__u64 now_ns;
+	__u64 place;
+	__u32 ended;
+	__u32 over; /* met behind one that still rests */
+};
+
+/* End what is over, also behind what rests longer. */
 static long sweep_one(__u32 i, void *arg)
 {
+	struct sweep *sweep = arg;
+	struct rest_ring *all = by_id(&ring, 0);
+	struct popped popped = {};
+	__u64 at = sweep->place;
+	struct alloc_rest *rest;
+
 	(void)i;
-	return !rests_pop(*(__u64 *)arg, 0);
+	if (!all || at >= all->tail || sweep->ended >= SWEEP_ENDS)
+		return 1;
+	PICK_BOUND(at, 131071);
+	rest = &all->rests[at];
+	if (rest->flags & REST_IS_OVER)
+		sweep->over++;
+	else if (rest->until_ns <= sweep->now_ns &&
+		 ring_end(&popped, sweep->place, sweep->now_ns))
+		sweep->ended += rest_end(&popped, 0);
+	sweep->place++;
+	return 0;
+}
+
+static long pop_one(__u32 i, void *arg)
+{
+	(void)i;
+	return !rests_pop(*(__u64 *)arg);
+}
+
+/* Move the head to the tail, so that what is over behind it can leave. */
+static long rotate_one(__u32 i, void *arg)
+{
+	struct rest_ring *all = by_id(&ring, 0);
+
+	(void)i;
+	(void)arg;
+	if (!all)
+		return 1;
+	bpf_spin_lock(&all->lock);
+	if (all->head != all->tail) {
+		__u64 from = all->head, to = all->tail;
+
+		PICK_BOUND(from, 131071);
+		PICK_BOUND(to, 131071);
+		if (!(all->rests[from].flags & REST_IS_OVER)) {
+			all->rests[to] = all->rests[from];
+			all->tail++;
+		}
+		all->head++;
+	}
+	bpf_spin_unlock(&all->lock);
+	return 0;
+}
+
+static __always_inline void serve_sweep(void)
+{
+	struct sweep sweep = {.now_ns = bpf_ktime_get_boot_ns()};
+	struct rest_ring *all = by_id(&ring, 0);
+
+	if (!all || all->head == all->tail)
+		return;
+	sweep.place = all->head;
+	bpf_loop(ALLOC_RESTS, sweep_one, &sweep, 0);
+	bpf_loop(ALLOC_RESTS, pop_one, &sweep.now_ns, 0);
+	if (all->tail - all->head > ALLOC_RESTS / 2 && sweep.over > ALLOC_RESTS / 4)
+		bpf_loop(SWEEP_ENDS, rotate_one, &sweep, 0);
 }
 
 #endif /* ALLOC_SERVE_BPF_H */

@@ -19,7 +19,7 @@ enum tuple_op {
 	TUPLE_ADD,    /* in use by cookie; fails where it is in use or resting */
 	TUPLE_REST,   /* resting until value, whatever it was */
 	TUPLE_REMOVE, /* where it is in use by cookie */
-	TUPLE_UNREST, /* where it rests */
+	TUPLE_UNREST, /* where it rests until just then */
 };
 
 struct tuple_request {
@@ -167,7 +167,9 @@ static __always_inline int bucket_change(struct tuple_bucket *bucket,
 	place = lowest(mask);
 	if (place > 6)
 		return -2;
-	if (op == TUPLE_REMOVE && bucket->slots[place] != slot)
+	if (op == TUPLE_UNREST)
+		slot |= SLOT_RESTING;
+	if (op >= TUPLE_REMOVE && bucket->slots[place] != slot)
 		return -2;
 	bucket->slots[place] = op <= TUPLE_REST ? slot : 0;
 	return 0;

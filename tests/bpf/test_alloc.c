@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -476,6 +477,99 @@ static void a_port_held_by_something_else_is_set_aside(void **state)
 	close_all(fds, 7);
 }
 
+static unsigned int address_of(int fd)
+{
+	struct sockaddr_in address = {0};
+	socklen_t size = sizeof(address);
+
+	getsockname(fd, (struct sockaddr *)&address, &size);
+	return ntohl(address.sin_addr.s_addr);
+}
+
+static void a_conflict_leaves_the_source_address_the_program_chose(void **state)
+{
+	struct sockaddr_in source = {.sin_family = AF_INET,
+				     .sin_addr.s_addr = htonl(0x7f000203)};
+	struct sockaddr_in mine = {.sin_family = AF_INET};
+	int holders[4], late = 1;
+
+	(void)state;
+	use_pool(8, SHARING_WHEN_FULL, HOUR_NS, false);
+	for (int i = 0; i < 4; i++) {
+		holders[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		mine.sin_port = htons(bed.first + 2 * i);
+		assert_int_equal(
+			bind(holders[i], (struct sockaddr *)&mine, sizeof(mine)), 0);
+		assert_int_equal(listen(holders[i], 1), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT,
+					    &late, sizeof(late)),
+				 0);
+		assert_int_equal(bind(fd, (struct sockaddr *)&source, sizeof(source)),
+				 0);
+		connect(fd, (struct sockaddr *)&bed.servers[0], sizeof(bed.servers[0]));
+		assert_int_equal(address_of(fd), 0x7f000203);
+	}
+	close_all(holders, 4);
+	drain_listeners();
+}
+
+static void a_peer_that_closes_late_does_not_end_early_reuse(void **state)
+{
+	unsigned int first[8];
+
+	(void)state;
+	use_pool(8, SHARING_WHEN_FULL, HOUR_NS, true);
+	for (int i = 0; i < 8; i++) {
+		int fd = connect_to(SOCK_STREAM, 0), server;
+
+		server = accept4(bed.listeners[0], NULL, NULL, SOCK_CLOEXEC);
+		first[i] = port_of(fd);
+		close(fd);
+		/* Past the delayed ACK: the client's side waits in FIN_WAIT2. */
+		poll(NULL, 0, 60);
+		close(server);
+	}
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(connect_and_close(0), first[i]);
+}
+
+static void a_half_open_tuple_is_not_reused_early(void **state)
+{
+	CLEANUP_CLOSE int server = -1;
+	int fd;
+
+	(void)state;
+	use_pool(1, SHARING_WHEN_FULL, HOUR_NS, true);
+	fd = connect_to(SOCK_STREAM, 0);
+	server = accept4(bed.listeners[0], NULL, NULL, SOCK_CLOEXEC);
+	close(fd);
+	poll(NULL, 0, 60);
+	assert_int_equal(connect_to(SOCK_STREAM, 0), -1);
+	assert_int_equal(errno, EADDRNOTAVAIL);
+}
+
+static void rests_that_ended_do_not_stand_before_early_reuse(void **state)
+{
+	const uint64_t quarantine_ns = 300000000;
+	struct alloc_count count;
+
+	(void)state;
+	use_pool(40, SHARING_WHEN_FULL, quarantine_ns, true);
+	for (int round = 0; round < 3; round++) {
+		/* Twice round the pool: the second time by early reuse. */
+		for (int i = 0; i < 80; i++)
+			assert_true(is_in_pool(connect_and_close(0), 40));
+		poll(NULL, 0, 2 * quarantine_ns / 1000000);
+		alloc_tick(bed.alloc);
+	}
+	alloc_count(bed.alloc, &count);
+	assert_int_equal(count.refusals, 0);
+}
+
 static void a_pool_that_never_shares_gives_a_port_to_one_socket_only(void **state)
 {
 	int fds[8];
@@ -581,6 +675,10 @@ int main(void)
 		TEST(bind_to_port_0_takes_a_port_of_its_own),
 		TEST(bind_to_port_0_avoids_what_others_bound_since),
 		TEST(a_port_held_by_something_else_is_set_aside),
+		TEST(a_conflict_leaves_the_source_address_the_program_chose),
+		TEST(a_peer_that_closes_late_does_not_end_early_reuse),
+		TEST(a_half_open_tuple_is_not_reused_early),
+		TEST(rests_that_ended_do_not_stand_before_early_reuse),
 		TEST(a_pool_that_never_shares_gives_a_port_to_one_socket_only),
 		TEST(ipv6_and_v4_mapped_sockets_take_pool_ports),
 		TEST(two_pools_that_overlap_do_not_give_one_port_twice),
