@@ -470,44 +470,72 @@ static __always_inline bool waits_for_close(const struct lease *lease, struct so
 	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
 }
 
+/* The lease this TCP socket may have; false: its port is none that we give in its host.
+ */
+static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
+{
+	const __u32 *v6 = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
+	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32;
+	__u32 daddr[4] = {v6[0], v6[1], v6[2], v6[3]};
+
+	if (sk->__sk_common.skc_num < 1024)
+		return false;
+	lease->host =
+		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
+	if (!lease->host)
+		return false;
+	lease->port = sk->__sk_common.skc_num;
+	lease->cookie = bpf_get_socket_cookie(sk);
+	lease->destination =
+		destination_of(sk->__sk_common.skc_family, sk->__sk_common.skc_daddr,
+			       daddr, sk->__sk_common.skc_dport);
+	lease->now_ns = bpf_ktime_get_boot_ns();
+	if (sk->__sk_common.skc_family == AF_INET6) {
+		lease->local[0] = local[0];
+		lease->local[1] = local[1];
+		lease->local[2] = local[2];
+		lease->local[3] = local[3];
+	} else {
+		lease->local[2] = bpf_htonl(0xffff);
+		lease->local[3] = sk->__sk_common.skc_rcv_saddr;
+	}
+	return true;
+}
+
+static __always_inline void lease_close(struct lease *lease, struct sock *sk,
+					int old_state)
+{
+	rest_decide(lease, sk, old_state);
+	if (lease->rest_until_ns)
+		ring_make_room(lease->now_ns);
+	lease_end(lease);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
 {
 	struct lease lease = {};
-	__u32 daddr[4];
 
 	if (new_state != TCP_CLOSE || old_state == TCP_SYN_RECV ||
-	    old_state == TCP_NEW_SYN_RECV || sk->__sk_common.skc_num < 1024)
+	    old_state == TCP_NEW_SYN_RECV || !lease_of(&lease, sk) ||
+	    waits_for_close(&lease, sk))
 		return 0;
-	lease.host =
-		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
-	if (!lease.host)
-		return 0;
-	lease.port = sk->__sk_common.skc_num;
-	lease.cookie = bpf_get_socket_cookie(sk);
-	daddr[0] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[0];
-	daddr[1] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[1];
-	daddr[2] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[2];
-	daddr[3] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[3];
-	lease.destination =
-		destination_of(sk->__sk_common.skc_family, sk->__sk_common.skc_daddr,
-			       daddr, sk->__sk_common.skc_dport);
-	lease.now_ns = bpf_ktime_get_boot_ns();
-	if (sk->__sk_common.skc_family == AF_INET6) {
-		lease.local[0] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[0];
-		lease.local[1] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[1];
-		lease.local[2] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[2];
-		lease.local[3] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[3];
-	} else {
-		lease.local[2] = bpf_htonl(0xffff);
-		lease.local[3] = sk->__sk_common.skc_rcv_saddr;
-	}
-	if (waits_for_close(&lease, sk))
-		return 0;
-	rest_decide(&lease, sk, old_state);
-	if (lease.rest_until_ns)
-		ring_make_room(lease.now_ns);
-	lease_end(&lease);
+	lease_close(&lease, sk, old_state);
+	return 0;
+}
+
+/*
+ * The kernel skips a tracing program that it has just interrupted, so a CLOSE may go
+ * unseen. Here a lease that is still held ends, and rests as if TIME_WAIT had been
+ * left.
+ */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(alloc_destroy_sock, struct sock *sk)
+{
+	struct lease lease = {};
+
+	if (lease_of(&lease, sk))
+		lease_close(&lease, sk, TCP_FIN_WAIT2);
 	return 0;
 }
 

@@ -150,9 +150,11 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 	alloc->lists_bound = alloc_probe_bound();
 	alloc->bpf->links.alloc_set_state =
 		bpf_program__attach(alloc->bpf->progs.alloc_set_state);
-	if (!alloc->bpf->links.alloc_set_state)
+	alloc->bpf->links.alloc_destroy_sock =
+		bpf_program__attach(alloc->bpf->progs.alloc_destroy_sock);
+	if (!alloc->bpf->links.alloc_set_state || !alloc->bpf->links.alloc_destroy_sock)
 		return fault_set(fault, -errno,
-				 "cannot attach to tracepoint inet_sock_set_state: %s",
+				 "cannot attach to the kernel's TCP tracepoints: %s",
 				 strerror(errno));
 	*ret = TAKE(alloc);
 	return 0;
