@@ -178,7 +178,8 @@ static __noinline bool peer_is_open(struct bpf_sock_addr *ctx,
  * is kept here and set again.
  */
 static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *source,
-				      bool v6, struct lease *lease, const __u32 *remote)
+				      bool v6, bool shares, struct lease *lease,
+				      const __u32 *remote)
 {
 	int result = NOT_BOUND;
 
@@ -197,6 +198,11 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 			result = NONE_LEFT;
 			continue;
 		}
+		/* Not sooner: a socket that gets no port of ours keeps its own setting.
+		 */
+		if (shares)
+			set_reuse(ctx, 1);
+		shares = false;
 		err = bind_to(ctx, source, v6, lease->port);
 		if (!err) {
 			STAT_ADD(picks, 1);
@@ -269,8 +275,6 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 		for (int i = 0; i < RESTS_PER_CONNECT; i++)
 			if (!rests_pop(lease.now_ns))
 				break;
-		if (pool->sharing != ALLOC_SHARING_NEVER)
-			set_reuse(ctx, 1);
 	}
 	if (v6) {
 		source[0] = sk->src_ip6[0];
@@ -280,7 +284,9 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 	} else {
 		source[3] = sk->src_ip4;
 	}
-	result = lease_bind(ctx, source, v6, &lease, address);
+	result = lease_bind(ctx, source, v6,
+			    is_tcp && pool->sharing != ALLOC_SHARING_NEVER, &lease,
+			    address);
 	verdict_leave(lease.cookie, pool_number,
 		      result == BOUND ? EVENT_PICKED_SRCPORT : EVENT_PICKED_KERNEL);
 	return result == BOUND ? 1 : exhausted(pool, result);
