@@ -144,9 +144,6 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 	err = new_key(&alloc->bpf->bss->draw_key);
 	if (err)
 		return fault_set(fault, err, "no random numbers from getrandom(2)");
-	alloc->suspects = calloc((size_t)ALLOC_HOSTS, sizeof(*alloc->suspects) * 65536);
-	if (!alloc->suspects)
-		return fault_set(fault, -ENOMEM, "out of memory");
 	alloc->lists_bound = alloc_probe_bound();
 	alloc->bpf->links.alloc_set_state =
 		bpf_program__attach(alloc->bpf->progs.alloc_set_state);
@@ -180,7 +177,8 @@ void alloc_close(struct alloc *alloc)
 		unmap_memory(alloc->bpf->maps.chunks, alloc->chunks);
 	}
 	alloc_bpf__destroy(alloc->bpf);
-	free(alloc->suspects);
+	for (int host = 0; host < ALLOC_HOSTS; host++)
+		free(alloc->suspects[host]);
 	free(alloc);
 }
 

@@ -212,13 +212,37 @@ void alloc_list_new(struct alloc *alloc)
 		alloc->spaces[number].is_listed = 1;
 }
 
+/* Has this port had the same holder, and no socket, at the last reconciling too? */
+static bool is_suspected_again(struct alloc *alloc, uint32_t host, unsigned int port,
+			       uint64_t holder)
+{
+	uint64_t *ports = alloc->suspects[host];
+	uint64_t mark = holder | 1; /* sharers alone have no holder */
+
+	if (!ports)
+		ports = alloc->suspects[host] = calloc(PORTS, sizeof(*ports));
+	if (!ports)
+		return false;
+	if (ports[port] == mark) {
+		ports[port] = 0;
+		return true;
+	}
+	ports[port] = mark;
+	return false;
+}
+
+static void clear_suspicion(struct alloc *alloc, uint32_t host, unsigned int port)
+{
+	if (alloc->suspects[host])
+		alloc->suspects[host][port] = 0;
+}
+
 /* One port of a space that is not unused: is it still right to keep it out? */
 static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int port,
 			   bool is_held)
 {
 	struct alloc_space *space = &alloc->spaces[number];
 	struct port_record *record = record_of(alloc, space->chunk, port);
-	uint64_t *suspect = &alloc->suspects[(size_t)space->host * PORTS + port];
 	struct alloc_ask ask = {.space = number, .host = space->host, .port = port};
 	bool is_used, is_aside;
 
@@ -229,7 +253,7 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 	is_used = (uint32_t)record->counts;
 	is_aside = (record->flags & RECORD_FOREIGN) || (!is_used && !record->holder);
 	if (is_held || (!is_aside && record->counts >> 32)) {
-		*suspect = 0;
+		clear_suspicion(alloc, space->host, port);
 		return;
 	}
 	if (is_aside) {
@@ -240,14 +264,10 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
 	if ((record->flags & RECORD_EXCLUSIVE) && !alloc->lists_bound)
 		return;
+	ask.op = ALLOC_ASK_FORGET;
 	ask.holder = record->holder;
-	if (*suspect == (record->holder | 1)) {
-		ask.op = ALLOC_ASK_FORGET;
+	if (is_suspected_again(alloc, space->host, port, ask.holder))
 		alloc_serve(alloc, &ask);
-		*suspect = 0;
-	} else {
-		*suspect = record->holder | 1;
-	}
 }
 
 static int reconcile_netns(int netns_fd, uint64_t cookie, void *arg)
@@ -448,6 +468,8 @@ static void free_host(struct alloc *alloc, uint32_t number)
 		bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_chunks), NULL,
 				    &chunk, BPF_ANY);
 	}
+	free(alloc->suspects[number]);
+	alloc->suspects[number] = NULL;
 	memset(host, 0, sizeof(*host));
 	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_hosts), NULL, &number,
 			    BPF_ANY);

@@ -32,9 +32,10 @@ struct alloc {
 	uint64_t reasons; /* to reconcile, counted, at the last tick */
 	unsigned int absences[ALLOC_SPACES]; /* reconcilings in a row that did not meet
 						the namespace */
-	bool lists_bound;   /* sock_diag lists TCP sockets that are bound and no more */
-	uint64_t *suspects; /* holders that had no socket at the last reconciling, per
-			       host and port */
+	bool lists_bound; /* sock_diag lists TCP sockets that are bound and no more */
+	/* By host, by port: the holder that had no socket at the last reconciling.
+	 * NULL: none had. */
+	uint64_t *suspects[ALLOC_HOSTS];
 };
 
 /* Put one question to the program `serve`: its result, or 0. */
