@@ -335,8 +335,8 @@ static uint64_t binds(const struct alloc *alloc)
 }
 
 /*
- * Since the last tick a pick met a port something else held, or found none, or was
- * for a bind(2), which cannot try another port.
+ * Since the last tick a pick met a port something else held, a full table, or no port,
+ * or was for a bind(2), which cannot try another port.
  */
 static bool needs_reconciling(struct alloc *alloc)
 {
@@ -345,7 +345,8 @@ static bool needs_reconciling(struct alloc *alloc)
 	bool needs;
 
 	alloc_count(alloc, &count);
-	reasons = count.conflicts + count.fallbacks + count.refusals + binds(alloc);
+	reasons = count.conflicts + count.fallbacks + count.refusals +
+		  count.table_full + binds(alloc);
 	needs = reasons != alloc->reasons;
 	alloc->reasons = reasons;
 	return needs;
