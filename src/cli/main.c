@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "base/stdio.h"
 #include "cli/cmd.h"
 
 static const struct cmd *const cmds[] = {
@@ -119,7 +120,17 @@ static int run_cmd(const struct cmd *cmd, struct common *common, int argc, char 
 	return cmd->run(common, options, argc - used, argv + used);
 }
 
-int main(int argc, char **argv)
+/* An answer that did not arrive is none. */
+static int finish(int status, int fault_status)
+{
+	int err = stdio_flush();
+
+	if (err < 0)
+		log_say("standard output: %s", strerror(-err));
+	return err < 0 ? fault_status : status;
+}
+
+static int act(int argc, char **argv)
 {
 	struct common common = {
 		.socket = setting("SRCPORT_SOCKET", PATHS_SOCKET),
@@ -139,11 +150,11 @@ int main(int argc, char **argv)
 		return refuse(NULL, &fault, EXIT_FAULT);
 	if (own.is_version) {
 		puts("srcport " SRCPORT_VERSION);
-		return EXIT_YES;
+		return finish(EXIT_YES, EXIT_FAULT);
 	}
 	if (used == argc) {
 		print_help(common.is_help ? stdout : stderr);
-		return common.is_help ? EXIT_YES : EXIT_FAULT;
+		return finish(common.is_help ? EXIT_YES : EXIT_FAULT, EXIT_FAULT);
 	}
 	cmd = find_cmd(argv[used]);
 	if (!cmd) {
@@ -151,5 +162,13 @@ int main(int argc, char **argv)
 			argv[used]);
 		return EXIT_FAULT;
 	}
-	return run_cmd(cmd, &common, argc - used, argv + used);
+	return finish(run_cmd(cmd, &common, argc - used, argv + used),
+		      cmd->fault_status);
+}
+
+int main(int argc, char **argv)
+{
+	if (stdio_hold() < 0)
+		return EXIT_FAULT;
+	return act(argc, argv);
 }

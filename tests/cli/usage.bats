@@ -132,3 +132,38 @@ teardown() {
 	[[ $output == *root* ]]
 	nothing_changed
 }
+
+@test "output that could not be written is a failure" {
+	for command in --help --version status 'status --json' 'sessions --json' check 'who --help'; do
+		status=0
+		srcport $command >/dev/full 2>"$PLACE/err" || status=$?
+		[ "$status" = 2 ]
+		grep -q 'standard output: ' "$PLACE/err"
+	done
+	status=0
+	srcport run --help >/dev/full 2>&1 || status=$?
+	[ "$status" = 125 ]
+}
+
+@test "nothing that is printed goes to a socket when standard output is closed" {
+	python3 - "$SRCPORT_SOCKET" >"$PLACE/asked" 3>&- <<'PYTHON' &
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+client, _ = server.accept()
+lines = client.makefile()
+print(lines.readline(), end="")
+item = '{"id":1,"item":{"sport":50000}}\n' * 500
+client.sendall((item + '{"id":1,"done":true,"complete":true,"gaps":[]}\n').encode())
+client.settimeout(5)
+print(lines.read(), end="")
+PYTHON
+	local server=$!
+	until [ -S "$SRCPORT_SOCKET" ]; do sleep 0.05; done
+	status=0
+	timeout 10 "$BUILD/srcport" sessions --json 0<&- 1>&- 2>&- || status=$?
+	wait "$server"
+	[ "$status" = 2 ]
+	[ "$(wc -l <"$PLACE/asked")" = 1 ]
+}
