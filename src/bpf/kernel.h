@@ -89,7 +89,8 @@ struct tcp_sock {
 	struct tcp_options_received rx_opt;
 	__u64 bytes_received;
 	__u64 bytes_acked;
-	__u64 bytes_sent;
+	__u64 bytes_sent; /* what was sent again counts again */
+	__u64 bytes_retrans;
 };
 
 struct inet_timewait_sock {

@@ -19,6 +19,8 @@
 #define EXE_MASK      (EVENT_EXE_MAX - 1)
 #define TIME_WAIT_NS  (60 * NS_PER_S)
 #define MARK_COUNT    (1U << 20)
+#define TCP_SLOTS     65536
+#define BYTES_UNKNOWN (~0ULL)
 
 char collect_license[] SEC("license") = "Dual BSD/GPL";
 
@@ -35,6 +37,13 @@ __u32 is_woken;
  * are never cleared: a wrong one costs an event that user space ignores.
  */
 __u32 marks[MARK_COUNT / 32];
+
+/*
+ * The cookies of the TCP sockets whose end is still to be told, one slot for each low
+ * 16 bits. The newest takes a slot whatever it holds; the one that had it has no
+ * second chance.
+ */
+__u64 tcp_untold[TCP_SLOTS];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -62,16 +71,14 @@ static __always_inline bool mark_is_set(__u64 cookie)
 	return marks[(cookie / 32) & (MARK_COUNT / 32 - 1)] >> (cookie & 31) & 1;
 }
 
-/* Room in the ring for one record, its head filled in; NULL, and counted, when full. */
-static __always_inline void *event_reserve(__u64 size, __u8 kind, __u8 protocol)
+/* Room in the ring for one record, its head filled in; NULL: the ring is full. */
+static __always_inline void *event_try(__u64 size, __u8 kind, __u8 protocol)
 {
 	struct event_head *head;
 
 	head = bpf_ringbuf_reserve(&ring, size, 0);
-	if (!head) {
-		__sync_fetch_and_add(&lost_count, 1);
+	if (!head)
 		return NULL;
-	}
 	head->time_ns = bpf_ktime_get_boot_ns();
 	head->kind = kind;
 	head->protocol = protocol;
@@ -79,6 +86,16 @@ static __always_inline void *event_reserve(__u64 size, __u8 kind, __u8 protocol)
 	head->end_reason = EVENT_END_UNKNOWN;
 	head->pool = 0;
 	return head;
+}
+
+/* The same, and what finds no room is counted. */
+static __always_inline void *event_reserve(__u64 size, __u8 kind, __u8 protocol)
+{
+	void *event = event_try(size, kind, protocol);
+
+	if (!event)
+		__sync_fetch_and_add(&lost_count, 1);
+	return event;
 }
 
 /*
@@ -198,6 +215,7 @@ static __always_inline void tcp_open(struct sock *sk)
 							  : EVENT_PICKED_KERNEL);
 	if (!open)
 		return;
+	tcp_untold[cookie & (TCP_SLOTS - 1)] = cookie;
 	open->netns = sk->__sk_common.skc_net.net->net_cookie;
 	src_set(open->src, &sk->__sk_common);
 	dst_set(open->dst, &sk->__sk_common);
@@ -282,27 +300,17 @@ static __always_inline void bytes_set(struct event_close *event,
 		acked--;
 	if (received && peer_has_finished(sk))
 		received--;
-	event->tx_bytes = acked;
-	event->rx_bytes = received;
+	event->tx_bytes = from == TCP_CLOSE ? BYTES_UNKNOWN : acked;
+	event->rx_bytes = from == TCP_CLOSE ? BYTES_UNKNOWN : received;
 }
 
-static __always_inline void tcp_close(struct sock *sk, int from)
+/* from: the state it left. */
+static __always_inline void tcp_close_submit(struct event_close *event, struct sock *sk,
+					     const struct tcp_sock *tcp, int from)
 {
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-	struct event_close *event;
-	__u64 cookie;
-	int error;
+	int error = sk->sk_err;
 
-	if (!tcp)
-		return;
-	cookie = bpf_get_socket_cookie(sk);
-	if (managed_only && !mark_is_set(cookie))
-		return;
-	event = event_reserve(sizeof(*event), EVENT_CLOSE, IPPROTO_TCP_NUMBER);
-	if (!event)
-		return;
-	error = sk->sk_err;
-	event->cookie = cookie;
+	event->cookie = sk->__sk_common.skc_cookie.counter;
 	/* skc_num is 0 by now where the kernel had picked. */
 	event->sport = bpf_ntohs(((struct inet_sock *)tcp)->inet_sport);
 	/* No error and no port: the kernel had none to give, and there was no session.
@@ -316,6 +324,57 @@ static __always_inline void tcp_close(struct sock *sk, int from)
 	event->is_turned = 0;
 	event->reserved[0] = event->reserved[1] = 0;
 	event_submit(event);
+}
+
+static __always_inline void tcp_close(struct sock *sk, int from)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct event_close *event;
+	__u64 cookie, *untold;
+
+	if (!tcp)
+		return;
+	cookie = bpf_get_socket_cookie(sk);
+	if (managed_only && !mark_is_set(cookie))
+		return;
+	event = event_reserve(sizeof(*event), EVENT_CLOSE, IPPROTO_TCP_NUMBER);
+	if (!event)
+		return;
+	untold = &tcp_untold[cookie & (TCP_SLOTS - 1)];
+	if (*untold == cookie)
+		*untold = 0;
+	tcp_close_submit(event, sk, tcp, from);
+}
+
+/*
+ * Which state a closed socket left, as far as matters: our FIN was acknowledged if more
+ * was than a SYN and all data. Who was first to close is not known any more; the port
+ * is taken to be held. TCP_CLOSE: an abort of ours, which clears the counts, or there
+ * never was an answer.
+ */
+static __always_inline int state_left(const struct sock *sk, const struct tcp_sock *tcp)
+{
+	__u64 data = tcp->bytes_sent - tcp->bytes_retrans;
+
+	if (!tcp->bytes_acked)
+		return TCP_CLOSE;
+	if (tcp->bytes_acked <= data + 1)
+		return TCP_ESTABLISHED;
+	return peer_has_finished(sk) ? TCP_CLOSING : TCP_FIN_WAIT2;
+}
+
+/* The end of a session that on_set_state() did not tell. */
+static __always_inline void tcp_close_late(struct sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct event_close *event;
+
+	if (!tcp)
+		return;
+	/* What finds no room was counted when it was missed. */
+	event = event_try(sizeof(*event), EVENT_CLOSE, IPPROTO_TCP_NUMBER);
+	if (event)
+		tcp_close_submit(event, sk, tcp, state_left(sk, tcp));
 }
 
 /* States that only a session has; the rest are listeners, and servers' half-open ones.
@@ -341,6 +400,24 @@ int BPF_PROG(on_set_state, struct sock *sk, int from, int to)
 }
 
 /*
+ * The last of a TCP socket. The kernel skips a program that already runs on that CPU,
+ * so on_set_state() misses what a softirq does that interrupts it; this one is another
+ * program. A socket that was not told of leaves after one comparison.
+ */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_destroy, struct sock *sk)
+{
+	__u64 cookie = sk->__sk_common.skc_cookie.counter;
+	__u64 *untold = &tcp_untold[cookie & (TCP_SLOTS - 1)];
+
+	if (!cookie || *untold != cookie)
+		return 0;
+	*untold = 0;
+	tcp_close_late(sk);
+	return 0;
+}
+
+/*
  * Begin the EVENT_CLOSE of a UDP session: all but the address. Its count is taken;
  * NULL: it has none. Returns NULL where the ring is full.
  */
@@ -355,8 +432,8 @@ static __always_inline struct event_close *udp_close_begin(__u64 cookie, __u16 s
 	event->head.end_reason = EVENT_END_FIN;
 	event->cookie = cookie;
 	event->port_free_ns = 0;
-	event->tx_bytes = count ? count->tx_bytes : UDP_BYTES_UNKNOWN;
-	event->rx_bytes = count ? count->rx_bytes : UDP_BYTES_UNKNOWN;
+	event->tx_bytes = count ? count->tx_bytes : BYTES_UNKNOWN;
+	event->rx_bytes = count ? count->rx_bytes : BYTES_UNKNOWN;
 	event->sport = sport;
 	event->is_turned = 0;
 	event->reserved[0] = event->reserved[1] = 0;

@@ -235,9 +235,26 @@ int collect_poll(struct collect *collect)
 	return count > 0 ? count : 0;
 }
 
-uint64_t collect_lost(const struct collect *collect)
+/* How often the kernel skipped a program; 0 where it does not count. */
+static uint64_t skipped(const struct bpf_program *program)
 {
-	return __atomic_load_n(&collect->skel->bss->lost_count, __ATOMIC_RELAXED);
+	struct bpf_prog_info about = {};
+	uint32_t size = sizeof(about);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &about, &size))
+		return 0;
+	return about.recursion_misses;
+}
+
+/* on_send and on_receive are left out: they count bytes, and tell no event. */
+void collect_lost(const struct collect *collect, struct collect_lost *ret)
+{
+	const struct collect_bpf *skel = collect->skel;
+
+	ret->ring_full = __atomic_load_n(&skel->bss->lost_count, __ATOMIC_RELAXED);
+	ret->skipped = skipped(skel->progs.on_set_state) +
+		       skipped(skel->progs.on_fork) + skipped(skel->progs.on_exec) +
+		       skipped(skel->progs.on_exit);
 }
 
 void collect_run_time(const struct collect *collect, uint64_t *ret_ns,

@@ -49,8 +49,18 @@ int collect_fd(const struct collect *collect);
 /* Deliver what is in the ring. Returns the number of events. */
 int collect_poll(struct collect *collect);
 
-/* Events lost so far because the ring was full. */
-uint64_t collect_lost(const struct collect *collect);
+/*
+ * Events lost so far. The kernel skips a tracing program that already runs on that
+ * CPU, and counts that (since Linux 6.1; before, it does not skip): so many events of
+ * sessions and processes are lost at most, since a program is skipped too where it had
+ * nothing to tell, and the end of a TCP session has a second chance.
+ */
+struct collect_lost {
+	uint64_t ring_full;
+	uint64_t skipped;
+};
+
+void collect_lost(const struct collect *collect, struct collect_lost *ret);
 
 /* CPU time of the BPF programs in ns and runs so far, where bpf_stats is on; else 0. */
 void collect_run_time(const struct collect *collect, uint64_t *ret_ns,

@@ -17,9 +17,8 @@
 
 #include "bpf/kernel.h"
 
-#define UDP_COUNT_SLOTS	  65536
-#define UDP_BYTES_UNKNOWN (~0ULL)
-#define UDP_PEER_MIX	  0x9e3779b97f4a7c15ULL
+#define UDP_COUNT_SLOTS 65536
+#define UDP_PEER_MIX	0x9e3779b97f4a7c15ULL
 
 /* 32 bytes: a slot that is in no cache is most of what counting adds to connect(). */
 struct udp_count {

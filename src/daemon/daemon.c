@@ -20,6 +20,7 @@
 #include "daemon/resolve.h"
 #include "daemon/runs.h"
 #include "daemon/server.h"
+#include "kernel/living.h"
 #include "policy/policy_parse.h"
 #include "report/report_session.h"
 
@@ -27,6 +28,7 @@
 #define TICK_NS	      (NS_PER_S / 4)
 #define TICKS_PER_S   4
 #define RECHECK_TICKS (10 * TICKS_PER_S)
+#define SIFT_TICKS    (60 * TICKS_PER_S)
 #define PRUNE_TICKS   (3600 * TICKS_PER_S)
 #define PROCESS_MAX   262144
 #define SESSION_MAX   1048576
@@ -36,6 +38,7 @@
 #define LINGER_LONG_NS (10 * NS_PER_S)
 
 DEFINE_CLEANUP(struct daemon, daemon_free)
+DEFINE_CLEANUP(struct living, living_free)
 
 static uint64_t read_clock(clockid_t clock)
 {
@@ -307,22 +310,64 @@ void daemon_visit_open(struct daemon *daemon, ledger_visit_fn *visit, void *arg)
 		pipeline_visit_open(daemon->pipeline, visit, arg);
 }
 
-static void note_lost(struct daemon *daemon, uint64_t now_ns)
+static void note_lost(struct daemon *daemon, uint64_t now_ns, uint64_t count,
+		      const char *cause)
 {
-	uint64_t lost = collect_lost(daemon->collect);
 	struct gap gap = {
 		.from_ns = daemon->tick_ns,
 		.until_ns = now_ns,
-		.lost_count = lost - daemon->lost_seen,
-		.cause = "ring full",
+		.lost_count = count,
 	};
 
-	if (!gap.lost_count)
+	if (!count)
 		return;
-	log_say("%llu events lost: the ring was full",
-		(unsigned long long)gap.lost_count);
+	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
+	log_say("%llu events lost: %s", (unsigned long long)count, cause);
 	pipeline_lost(daemon->pipeline, &gap);
+	daemon->is_in_doubt = true;
+}
+
+static void check_lost(struct daemon *daemon, uint64_t now_ns)
+{
+	const struct collect_lost *seen = &daemon->lost_seen;
+	struct collect_lost lost;
+
+	collect_lost(daemon->collect, &lost);
+	note_lost(daemon, now_ns, lost.ring_full - seen->ring_full, "ring full");
+	note_lost(daemon, now_ns, lost.skipped - seen->skipped,
+		  "event missed by the kernel's tracing");
 	daemon->lost_seen = lost;
+}
+
+/* Of a namespace that no process is in nothing is known. */
+static bool is_gone(const struct session *session, void *arg)
+{
+	const struct living *living = arg;
+
+	return living_knows(living, session->id.netns) &&
+	       !living_has(living, session->id.cookie);
+}
+
+/*
+ * End what ended unseen. To list the sockets is work, so it is done for the open
+ * sessions seldom, and sooner only where there is doubt.
+ */
+static void check_living(struct daemon *daemon, uint64_t now_ns)
+{
+	CLEANUP(living_free_ptr) struct living *living = NULL;
+	bool is_due = daemon->is_in_doubt || daemon->ticks % SIFT_TICKS == 0;
+	struct pipeline_count count;
+
+	pipeline_count(daemon->pipeline, &count);
+	is_due = is_due && count.open;
+	if (!is_due && !recover_count(daemon->recover))
+		return;
+	if (living_list(&living) < 0)
+		return;
+	recover_check(daemon->recover, living);
+	if (is_due)
+		daemon->is_in_doubt =
+			pipeline_sift(daemon->pipeline, now_ns, is_gone, living) > 0;
 }
 
 /* What stays unresolved (a socket that never sends) is asked for less often. */
@@ -350,7 +395,7 @@ static void prune(struct daemon *daemon, uint64_t now_ns)
 static void observe(struct daemon *daemon, uint64_t now_ns)
 {
 	deliver(daemon);
-	note_lost(daemon, now_ns);
+	check_lost(daemon, now_ns);
 	if (daemon->ticks % TICKS_PER_S == 0) {
 		identify_set_clock(daemon->identify, now_ns, daemon_boot_ns());
 		resolve(daemon);
@@ -358,7 +403,7 @@ static void observe(struct daemon *daemon, uint64_t now_ns)
 		ledger_beat(daemon->ledger, now_ns, NULL);
 	}
 	if (daemon->ticks % RECHECK_TICKS == 0)
-		recover_check(daemon->recover);
+		check_living(daemon, now_ns);
 	store(daemon);
 	if (daemon->ticks % PRUNE_TICKS == 0)
 		prune(daemon, now_ns);

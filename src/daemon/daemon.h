@@ -63,8 +63,9 @@ struct daemon {
 	uint64_t tick_ns;  /* wall clock of the last tick */
 	uint64_t ticks;
 	uint64_t busy_ns; /* CLOCK_BOOTTIME of the end of the last run, or the start */
-	uint64_t last_commit_ns; /* wall clock; 0: none yet */
-	uint64_t lost_seen;	 /* collect_lost() when last asked */
+	uint64_t last_commit_ns;       /* wall clock; 0: none yet */
+	struct collect_lost lost_seen; /* when last asked */
+	bool is_in_doubt; /* the end of an open session may have been missed */
 	uint64_t unresolved_seen;
 	char ledger_error[512]; /* empty: it works */
 };

@@ -9,10 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "kernel/netns.h"
-#include "kernel/sock_diag.h"
-
-#define STATE_TIME_WAIT 6
 
 struct orphan {
 	uint64_t cookie;	/* the order of the array */
@@ -27,15 +23,8 @@ struct recover {
 	char boot[SESSION_BOOT_MAX];
 };
 
-/* The cookies of the sockets that live, sorted. */
-struct living {
-	uint64_t *cookies;
-	size_t count;
-	size_t capacity;
-	int err;
-};
-
 DEFINE_CLEANUP(struct recover, recover_free)
+DEFINE_CLEANUP(struct living, living_free)
 
 void recover_free(struct recover *recover)
 {
@@ -65,59 +54,6 @@ static int compare_cookies(const void *a, const void *b)
 	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
 
 	return (left > right) - (left < right);
-}
-
-static int add_living(const struct diag_socket *socket, void *arg)
-{
-	struct living *living = arg;
-	size_t capacity = living->capacity ? 2 * living->capacity : 1024;
-	uint64_t *cookies;
-
-	if (socket->state == STATE_TIME_WAIT && socket->protocol == IPPROTO_TCP)
-		return 0;
-	if (living->count == living->capacity) {
-		cookies = realloc(living->cookies, capacity * sizeof(*cookies));
-		if (!cookies)
-			return living->err = -ENOMEM;
-		living->cookies = cookies;
-		living->capacity = capacity;
-	}
-	living->cookies[living->count++] = socket->cookie;
-	return 0;
-}
-
-static int add_namespace(int netns_fd, uint64_t cookie, void *arg)
-{
-	static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP};
-	struct living *living = arg;
-	int err;
-
-	(void)cookie;
-	for (size_t i = 0; i < sizeof(protocols); i++) {
-		err = sock_diag_visit(netns_fd, protocols[i], add_living, living, NULL);
-		if (err < 0)
-			living->err = err;
-	}
-	return living->err;
-}
-
-/* On failure nothing can be said of any socket. The caller frees living->cookies. */
-static int list_living(struct living *living)
-{
-	int err = netns_visit(add_namespace, living);
-
-	if (err < 0 || living->err < 0)
-		return err < 0 ? err : living->err;
-	if (living->count)
-		qsort(living->cookies, living->count, sizeof(*living->cookies),
-		      compare_cookies);
-	return 0;
-}
-
-static bool is_living(const struct living *living, uint64_t cookie)
-{
-	return living->count && bsearch(&cookie, living->cookies, living->count,
-					sizeof(cookie), compare_cookies);
 }
 
 static int add_orphan(const struct session *session, void *arg)
@@ -159,26 +95,29 @@ static void end_as_lost(struct recover *recover, struct session *session,
 	record(recover, session);
 }
 
-/* End as lost, at end_ns, every orphan that does not live. */
-static void sift(struct recover *recover, uint64_t end_ns)
+/*
+ * End as lost, at end_ns, every orphan that does not live; NULL: nobody knows which
+ * do. A socket that is not listed may yet connect() again.
+ */
+static void sift(struct recover *recover, const struct living *living, uint64_t end_ns)
 {
-	struct living living = {0};
-	bool is_known = list_living(&living) == 0;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < recover->count; i++) {
 		struct orphan *orphan = &recover->orphans[i];
 		bool same_boot = strcmp(orphan->session.id.boot, recover->boot) == 0;
 
-		if (same_boot && (!is_known || is_living(&living, orphan->cookie))) {
+		if (same_boot && (!living || living_has(living, orphan->cookie))) {
 			recover->orphans[kept++] = *orphan;
 			continue;
 		}
 		end_as_lost(recover, &orphan->session, end_ns);
+		if (same_boot)
+			pipeline_remember(recover->daemon->pipeline,
+					  &orphan->session.id);
 		owner_unref(orphan->session.owner);
 	}
 	recover->count = kept;
-	free(living.cookies);
 }
 
 static int record_gap(struct recover *recover, struct fault *fault)
@@ -199,6 +138,7 @@ static int record_gap(struct recover *recover, struct fault *fault)
 int recover_open(struct daemon *daemon, struct recover **ret, struct fault *fault)
 {
 	CLEANUP(recover_free_ptr) struct recover *recover = calloc(1, sizeof(*recover));
+	CLEANUP(living_free_ptr) struct living *living = NULL;
 	uint64_t last_beat_ns = ledger_last_beat(daemon->ledger);
 	int err;
 
@@ -214,8 +154,10 @@ int recover_open(struct daemon *daemon, struct recover **ret, struct fault *faul
 	err = record_gap(recover, fault);
 	if (err < 0)
 		return err;
-	if (recover->count)
-		sift(recover, last_beat_ns);
+	if (recover->count) {
+		living_list(&living);
+		sift(recover, living, last_beat_ns);
+	}
 	if (recover->count)
 		qsort(recover->orphans, recover->count, sizeof(*recover->orphans),
 		      compare_cookies);
@@ -223,42 +165,79 @@ int recover_open(struct daemon *daemon, struct recover **ret, struct fault *faul
 	return 0;
 }
 
-void recover_event(struct recover *recover, const struct event_head *event)
+static struct orphan *orphan_find(struct recover *recover, uint64_t cookie)
 {
-	const struct event_close *closed = (const struct event_close *)event;
-	const struct identify *identify = recover->daemon->identify;
-	struct orphan *orphan;
-	struct session *session;
+	if (!recover->count)
+		return NULL;
+	return bsearch(&cookie, recover->orphans, recover->count,
+		       sizeof(*recover->orphans), compare_cookies);
+}
 
-	if (event->kind != EVENT_CLOSE || !recover->count)
-		return;
-	orphan = bsearch(&closed->cookie, recover->orphans, recover->count,
-			 sizeof(*orphan), compare_cookies);
-	if (!orphan)
-		return;
-	session = &orphan->session;
-	session->end_ns = identify_wall_ns(identify, event->time_ns);
-	session->end_reason = event->end_reason;
-	session->port_free_ns =
-		closed->port_free_ns ? identify_wall_ns(identify, closed->port_free_ns)
-				     : session->end_ns;
-	/* The bytes of UDP are counted since this daemon's start, for a later session.
-	 */
-	if (session->protocol == IPPROTO_TCP) {
-		session->tx_bytes = closed->tx_bytes;
-		session->rx_bytes = closed->rx_bytes;
-	}
-	record(recover, session);
-	owner_unref(session->owner);
+/* The session's end fields are set. Its socket may yet connect() again. */
+static void orphan_end(struct recover *recover, struct orphan *orphan)
+{
+	record(recover, &orphan->session);
+	pipeline_remember(recover->daemon->pipeline, &orphan->session.id);
+	owner_unref(orphan->session.owner);
 	recover->count--;
 	memmove(orphan, orphan + 1,
 		(recover->orphans + recover->count - orphan) * sizeof(*orphan));
 }
 
-void recover_check(struct recover *recover)
+static void on_close(struct recover *recover, const struct event_close *event)
 {
-	if (recover->count)
-		sift(recover, daemon_wall_ns());
+	const struct identify *identify = recover->daemon->identify;
+	struct orphan *orphan = orphan_find(recover, event->cookie);
+	struct session *session;
+
+	if (!orphan)
+		return;
+	session = &orphan->session;
+	session->end_ns = identify_wall_ns(identify, event->head.time_ns);
+	session->end_reason = event->head.end_reason;
+	session->port_free_ns =
+		event->port_free_ns ? identify_wall_ns(identify, event->port_free_ns)
+				    : session->end_ns;
+	/* The bytes of UDP are counted since this daemon's start, for a later session.
+	 */
+	if (session->protocol == IPPROTO_TCP) {
+		session->tx_bytes = event->tx_bytes;
+		session->rx_bytes = event->rx_bytes;
+	}
+	orphan_end(recover, orphan);
+}
+
+/* Its socket connects again: UDP needs no end for that; that of TCP was missed. */
+static void on_open(struct recover *recover, const struct event_open *event)
+{
+	struct orphan *orphan = orphan_find(recover, event->cookie);
+	struct session *session;
+
+	if (!orphan)
+		return;
+	session = &orphan->session;
+	session->end_ns =
+		identify_wall_ns(recover->daemon->identify, event->head.time_ns);
+	session->end_reason = session->protocol == IPPROTO_UDP ? END_FIN : END_LOST;
+	orphan_end(recover, orphan);
+}
+
+void recover_event(struct recover *recover, const struct event_head *event)
+{
+	if (event->kind == EVENT_CLOSE)
+		on_close(recover, (const struct event_close *)event);
+	else if (event->kind == EVENT_OPEN)
+		on_open(recover, (const struct event_open *)event);
+}
+
+size_t recover_count(const struct recover *recover)
+{
+	return recover->count;
+}
+
+void recover_check(struct recover *recover, const struct living *living)
+{
+	sift(recover, living, daemon_wall_ns());
 }
 
 int recover_visit_open(const struct recover *recover, ledger_visit_fn *visit, void *arg)

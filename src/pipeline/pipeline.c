@@ -21,6 +21,7 @@ struct entry {
 	TAILQ_ENTRY(entry) unwritten;
 	bool is_unwritten;
 	bool is_open;
+	bool is_gone; /* the last pipeline_sift() did not find its socket */
 	struct session session;
 };
 
@@ -189,6 +190,22 @@ static struct ended *ended_find(const struct pipeline *pipeline, uint64_t cookie
 	return node ? HASH_OWNER(node, struct ended, node) : NULL;
 }
 
+void pipeline_remember(struct pipeline *pipeline, const struct session_id *id)
+{
+	struct ended *ended = ended_find(pipeline, id->cookie);
+
+	if (ended)
+		ended_forget(pipeline, ended);
+	if (pipeline->ended.count >= ENDED_MAX)
+		ended_forget(pipeline, TAILQ_FIRST(&pipeline->ended_list));
+	ended = calloc(1, sizeof(*ended));
+	if (!ended)
+		return;
+	ended->use = id->use;
+	hash_add(&pipeline->ended, &ended->node, id->cookie);
+	TAILQ_INSERT_TAIL(&pipeline->ended_list, ended, order);
+}
+
 /*
  * After a refusal or a reset the program may connect() the same socket again, and that
  * is another session; so is that of a UDP socket which turns to another peer. Orderly
@@ -201,17 +218,9 @@ static void ended_remember(struct pipeline *pipeline, const struct session *sess
 
 	if (ended)
 		ended_forget(pipeline, ended);
-	if (!is_turned &&
-	    (session->protocol != IPPROTO_TCP || session->end_reason == END_FIN))
-		return;
-	if (pipeline->ended.count >= ENDED_MAX)
-		ended_forget(pipeline, TAILQ_FIRST(&pipeline->ended_list));
-	ended = calloc(1, sizeof(*ended));
-	if (!ended)
-		return;
-	ended->use = session->id.use;
-	hash_add(&pipeline->ended, &ended->node, session->id.cookie);
-	TAILQ_INSERT_TAIL(&pipeline->ended_list, ended, order);
+	if (is_turned ||
+	    (session->protocol == IPPROTO_TCP && session->end_reason != END_FIN))
+		pipeline_remember(pipeline, &session->id);
 }
 
 /* What was not written and finds no room is lost, and becomes a gap. */
@@ -437,6 +446,25 @@ void pipeline_resolve(struct pipeline *pipeline, uint64_t cookie,
 		return;
 	src_fill(pipeline, entry, src->bytes, sport);
 	set_unwritten(pipeline, entry);
+}
+
+int pipeline_sift(struct pipeline *pipeline, uint64_t now_ns, pipeline_gone_fn *is_gone,
+		  void *arg)
+{
+	struct entry *entry, *next;
+	int count = 0;
+
+	for (entry = TAILQ_FIRST(&pipeline->opened); entry; entry = next) {
+		bool was_gone = entry->is_gone;
+
+		next = TAILQ_NEXT(entry, opened);
+		entry->is_gone = is_gone(&entry->session, arg);
+		if (entry->is_gone && was_gone)
+			entry_cut(pipeline, entry, now_ns, END_LOST);
+		else
+			count += entry->is_gone;
+	}
+	return count;
 }
 
 int pipeline_visit_open(const struct pipeline *pipeline, ledger_visit_fn *visit,

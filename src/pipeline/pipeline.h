@@ -6,6 +6,7 @@
 #ifndef PIPELINE_PIPELINE_H
 #define PIPELINE_PIPELINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fault.h"
@@ -53,6 +54,20 @@ void pipeline_lost(struct pipeline *pipeline, const struct gap *gap);
 /* Fill in source address and port of an open session (sock_diag found it). */
 void pipeline_resolve(struct pipeline *pipeline, uint64_t cookie,
 		      const struct address *src, uint16_t sport);
+
+/* A session of before, whose socket may be used again: the next one has another id. */
+void pipeline_remember(struct pipeline *pipeline, const struct session_id *id);
+
+/* Has the kernel no more socket of this session? */
+typedef bool pipeline_gone_fn(const struct session *session, void *arg);
+
+/*
+ * End as lost, at now_ns, the sessions that are gone and were so at the call before:
+ * of one that is gone for the first time the end may still be on its way. Returns how
+ * many are.
+ */
+int pipeline_sift(struct pipeline *pipeline, uint64_t now_ns, pipeline_gone_fn *is_gone,
+		  void *arg);
 
 /* Visit the open sessions, in no order. Non-zero from visit stops. Returns the number
  * visited. */

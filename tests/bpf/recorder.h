@@ -195,6 +195,15 @@ static inline bool recorder_open(struct recorder *recorder)
 	return false;
 }
 
+/* Events that found the ring full. */
+static inline uint64_t lost_by(const struct recorder *recorder)
+{
+	struct collect_lost lost;
+
+	collect_lost(recorder->collect, &lost);
+	return lost.ring_full;
+}
+
 static inline void recorder_close(struct recorder *recorder)
 {
 	collect_close(recorder->collect);

@@ -390,13 +390,13 @@ static void a_full_ring_counts_what_it_lost(void **state)
 	(void)state;
 	assert_int_equal(
 		collect_open(&options, record, recorder, &recorder->collect, NULL), 0);
-	assert_int_equal(collect_lost(recorder->collect), 0);
+	assert_int_equal(lost_by(recorder), 0);
 	for (int i = 0; i < 100; i++) {
 		CLEANUP(pair_release) struct pair pair;
 
 		pair_open_v4(&pair);
 	}
-	assert_true(collect_lost(recorder->collect) >= 100);
+	assert_true(lost_by(recorder) >= 100);
 	collect_close(recorder->collect);
 	free(recorder);
 }
@@ -420,7 +420,7 @@ static void a_quarter_full_ring_wakes_the_reader(void **state)
 		assert_int_equal(poll(&ready, 1, 1000), 1);
 		assert_true(collect_poll(recorder->collect) > 100);
 	}
-	assert_int_equal(collect_lost(recorder->collect), 0);
+	assert_int_equal(lost_by(recorder), 0);
 	collect_close(recorder->collect);
 	free(recorder);
 }

@@ -377,7 +377,7 @@ static void bytes_of_a_session_whose_start_was_lost_are_told_of_no_other(void **
 	trio_open(&trio);
 	trio_open(&filler);
 	assert_non_null(await(recorder, is_open, trio.cookie));
-	while (collect_lost(recorder->collect) < 2) {
+	while (lost_by(recorder) < 2) {
 		udp_connect(filler.client, filler.peer);
 		collect_poll(outer->collect);
 	}

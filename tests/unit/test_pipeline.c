@@ -361,6 +361,42 @@ static void past_the_ceiling_the_oldest_session_is_ended_as_lost(void **state)
 	assert_int_equal(fixture->told[SESSION_MAX].end_reason, END_LOST);
 }
 
+static bool is_cookie(const struct session *session, void *arg)
+{
+	return session->id.cookie == *(uint64_t *)arg;
+}
+
+static void a_session_gone_twice_in_a_row_is_ended_as_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t gone = COOKIE, none = 0;
+
+	open_tcp(fixture, 10, COOKIE, 50000);
+	open_tcp(fixture, 10, COOKIE + 1, 50001);
+	assert_int_equal(pipeline_sift(fixture->pipeline, 20, is_cookie, &gone), 1);
+	assert_int_equal(pipeline_sift(fixture->pipeline, 30, is_cookie, &none), 0);
+	assert_int_equal(pipeline_sift(fixture->pipeline, 40, is_cookie, &gone), 1);
+	assert_int_equal(fixture->told_count, 2);
+	assert_int_equal(pipeline_sift(fixture->pipeline, WALL + 50, is_cookie, &gone),
+			 0);
+	assert_int_equal(fixture->told_count, 3);
+	assert_int_equal(last_told(fixture)->id.cookie, COOKIE);
+	assert_int_equal(last_told(fixture)->end_reason, END_LOST);
+	assert_true(last_told(fixture)->end_ns == WALL + 50);
+}
+
+static void a_socket_used_before_this_pipeline_goes_on_counting(void **state)
+{
+	struct session_id before = {.cookie = COOKIE, .use = 4};
+	struct fixture *fixture = *state;
+
+	pipeline_remember(fixture->pipeline, &before);
+	open_to(fixture, 10, COOKIE, IPPROTO_UDP, 50000, 2);
+	assert_int_equal(last_told(fixture)->id.use, 5);
+	open_to(fixture, 11, COOKIE, IPPROTO_UDP, 50000, 3);
+	assert_int_equal(last_told(fixture)->id.use, 6);
+}
+
 static void lost_events_are_counted(void **state)
 {
 	struct fixture *fixture = *state;
@@ -474,6 +510,8 @@ int main(void)
 		TEST(a_udp_session_counted_anew_is_another_though_to_the_same_peer),
 		TEST(a_udp_session_is_unresolved_until_its_source_is_known),
 		TEST(past_the_ceiling_the_oldest_session_is_ended_as_lost),
+		TEST(a_session_gone_twice_in_a_row_is_ended_as_lost),
+		TEST(a_socket_used_before_this_pipeline_goes_on_counting),
 		TEST(lost_events_are_counted),
 		TEST_LEDGER(a_session_is_stored_at_the_flush_and_its_end_at_the_next),
 		TEST_LEDGER(what_ended_before_the_flush_is_stored_too),
