@@ -60,7 +60,10 @@ int ledger_commit(struct ledger *ledger, uint64_t now_ns, struct fault *fault);
 int ledger_prune(struct ledger *ledger, uint64_t now_ns, uint64_t keep_ns,
 		 struct fault *fault);
 
-/* Note that the writer is alive at now_ns; what a killed writer missed starts here. */
+/*
+ * Note that the writer is alive at now_ns; what a killed writer missed starts here. It
+ * is written when all that was put before it is, at the latest with the next commit.
+ */
 int ledger_beat(struct ledger *ledger, uint64_t now_ns, struct fault *fault);
 
 /* The last beat of the writer before this one, 0 if there was none. */

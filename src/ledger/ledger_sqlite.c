@@ -34,8 +34,10 @@ struct writer {
 	char *folder;
 	int folder_fd; /* holds the lock that keeps a second writer out */
 	struct ledger_file *file;
-	int since; /* the first day a session in file began, as marked */
-	uint64_t last_beat_ns;
+	int since;	       /* the first day a session in file began, as marked */
+	uint64_t last_beat_ns; /* of the writer before */
+	uint64_t beat_ns;      /* that stands in the file */
+	uint64_t due_beat_ns;  /* that waits for what was put before it, or 0 */
 	struct ledger_open_set open;
 	struct pending *pending;
 	size_t pending_count;
@@ -101,14 +103,17 @@ static int take_file(struct writer *writer, struct ledger_file *file, int since,
 	return 0;
 }
 
-/* Begin the day's file, with what is open in the one before it. */
-static int roll(struct writer *writer, int day, uint64_t now_ns, struct fault *fault)
+/*
+ * Begin the day's file, with what is open in the one before it. It keeps the beat, as
+ * what was put since may not be stored.
+ */
+static int roll(struct writer *writer, int day, struct fault *fault)
 {
 	CLEANUP(ledger_file_close_ptr) struct ledger_file *file = NULL;
 	int err;
 
-	err = ledger_file_create(writer->folder, day, writer->file, now_ns, &file,
-				 fault);
+	err = ledger_file_create(writer->folder, day, writer->file, writer->beat_ns,
+				 &file, fault);
 	if (err < 0)
 		return err;
 	err = take_file(writer, file, day, fault);
@@ -148,7 +153,11 @@ static int open_newest(struct writer *writer, const struct ledger_days *days,
 	return 0;
 }
 
-/* Open or begin the newest file, and prove that it can be written. */
+/*
+ * Open or begin the newest file, and prove that it can be written. The beat stays that
+ * of the writer before: who is killed before he wrote the gap since then leaves it to
+ * the next one.
+ */
 static int start(struct writer *writer, uint64_t now_ns, struct fault *fault)
 {
 	CLEANUP(ledger_days_release) struct ledger_days days = {0};
@@ -166,9 +175,10 @@ static int start(struct writer *writer, uint64_t now_ns, struct fault *fault)
 		if (err < 0)
 			return err;
 	}
+	writer->beat_ns = writer->last_beat_ns ? writer->last_beat_ns : now_ns;
 	if (!found || ledger_file_day(writer->file) < today)
-		return roll(writer, today, now_ns, fault);
-	return ledger_file_beat(writer->file, now_ns, fault);
+		return roll(writer, today, fault);
+	return ledger_file_beat(writer->file, writer->beat_ns, fault);
 }
 
 static int sqlite_open(const char *path, uint64_t now_ns, void **ret,
@@ -390,6 +400,22 @@ static int write_gaps(struct writer *writer, struct fault *fault)
 	return 0;
 }
 
+/* A beat says that all before it is stored, so it comes last. */
+static int write_beat(struct writer *writer, struct fault *fault)
+{
+	int err;
+
+	if (!writer->due_beat_ns || writer->pending_count || writer->gap_count ||
+	    writer->dropped.lost_count)
+		return 0;
+	err = ledger_file_beat(writer->file, writer->due_beat_ns, fault);
+	if (err < 0)
+		return err;
+	writer->beat_ns = writer->due_beat_ns;
+	writer->due_beat_ns = 0;
+	return 0;
+}
+
 static int write_pending(struct writer *writer, uint64_t midnight_ns,
 			 struct fault *fault)
 {
@@ -397,7 +423,9 @@ static int write_pending(struct writer *writer, uint64_t midnight_ns,
 
 	if (writer->pending_count)
 		err = write_sessions(writer, midnight_ns, fault);
-	return err < 0 ? err : write_gaps(writer, fault);
+	if (err == 0)
+		err = write_gaps(writer, fault);
+	return err < 0 ? err : write_beat(writer, fault);
 }
 
 static void sqlite_close(void *db)
@@ -474,7 +502,7 @@ static int sqlite_commit(void *db, uint64_t now_ns, struct fault *fault)
 	if (today > ledger_file_day(writer->file)) {
 		err = write_pending(writer, ledger_day_start_ns(today), fault);
 		if (err == 0)
-			err = roll(writer, today, now_ns, fault);
+			err = roll(writer, today, fault);
 		if (err < 0)
 			return err;
 	}
@@ -509,7 +537,10 @@ static int sqlite_prune(void *db, uint64_t now_ns, uint64_t keep_ns,
 
 static int sqlite_beat(void *db, uint64_t now_ns, struct fault *fault)
 {
-	return ledger_file_beat(((struct writer *)db)->file, now_ns, fault);
+	struct writer *writer = db;
+
+	writer->due_beat_ns = now_ns;
+	return write_beat(writer, fault);
 }
 
 static uint64_t sqlite_last_beat(const void *db)

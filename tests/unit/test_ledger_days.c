@@ -210,6 +210,44 @@ static void the_last_beat_is_that_of_the_writer_before_also_days_later(void **st
 	ledger_close(ledger);
 }
 
+/* It is killed before its first commit. */
+static void write_and_die(const char *folder, uint64_t now_ns)
+{
+	const struct gap gap = {.from_ns = NOON, .until_ns = now_ns};
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		struct ledger *ledger = open_at(folder, now_ns);
+
+		assert_int_equal(ledger_put_gap(ledger, &gap, NULL), 0);
+		put(ledger, 1, 50000, now_ns, now_ns);
+		assert_int_equal(ledger_beat(ledger, now_ns + SECOND, NULL), 0);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void a_beat_waits_for_the_gap_and_the_sessions_before_it(void **state)
+{
+	struct ledger *ledger;
+
+	ledger_close(open_at(*state, NOON));
+	write_and_die(*state, NOON + HOUR);
+	assert_int_equal(last_beat(*state), NOON);
+	write_and_die(*state, NOON + DAY);
+	assert_int_equal(last_beat(*state), NOON);
+	ledger = open_at(*state, NOON + 2 * DAY);
+	assert_int_equal(ledger_last_beat(ledger), NOON);
+	put(ledger, 1, 50000, NOON, 0);
+	assert_int_equal(ledger_beat(ledger, NOON + 2 * DAY, NULL), 0);
+	assert_int_equal(last_beat(*state), NOON);
+	commit(ledger, NOON + 2 * DAY);
+	assert_int_equal(last_beat(*state), NOON + 2 * DAY);
+	ledger_close(ledger);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +264,7 @@ int main(void)
 		ON_FILES(a_file_left_empty_by_a_kill_hides_nothing_and_is_used),
 		ON_FILES(pruning_deletes_old_days_and_no_others),
 		ON_FILES(the_last_beat_is_that_of_the_writer_before_also_days_later),
+		ON_FILES(a_beat_waits_for_the_gap_and_the_sessions_before_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
