@@ -41,6 +41,9 @@ extern const struct ledger_backend ledger_memory;
 /* The reading half of ledger_sqlite, in ledger_sqlite_query.c. */
 int ledger_sqlite_query_open(const char *path, const struct ledger_question *question,
 			     void **ret, struct fault *fault);
+
+/* Let the query tell of a gap that is not in a file. */
+void ledger_sqlite_query_add_gap(void *query, const struct gap *gap);
 int ledger_sqlite_query_next(void *query, const struct session **ret_session,
 			     struct fault *fault);
 int ledger_sqlite_query_next_gap(void *query, struct gap *ret_gap, struct fault *fault);

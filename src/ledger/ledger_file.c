@@ -2,6 +2,7 @@
 #include "ledger/ledger_file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -302,6 +303,33 @@ void ledger_file_close(struct ledger_file *file)
 int ledger_file_day(const struct ledger_file *file)
 {
 	return file->day;
+}
+
+bool ledger_file_is_gone(const struct ledger_file *file)
+{
+	int has_moved = 0;
+
+	return sqlite3_file_control(file->db, "main", SQLITE_FCNTL_HAS_MOVED,
+				    &has_moved) == SQLITE_OK &&
+	       has_moved;
+}
+
+int ledger_file_clear(const struct ledger_file *file, struct fault *fault)
+{
+	static const char *const suffixes[] = {"-wal", "-shm"};
+	char path[PATH_MAX];
+
+	if (access(file->path, F_OK) == 0)
+		return fault_set(fault, -ESTALE,
+				 "%s: was replaced while srcportd wrote it: restart "
+				 "srcportd",
+				 file->path);
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s", file->path, suffixes[i]);
+		if (unlink(path) < 0 && errno != ENOENT)
+			return ledger_path_fault(path, -errno, NULL, fault);
+	}
+	return 0;
 }
 
 static int add_open(struct ledger_open_set *set, sqlite3_stmt *row)

@@ -34,6 +34,13 @@ DEFINE_CLEANUP(struct ledger_file, ledger_file_close)
 
 int ledger_file_day(const struct ledger_file *file);
 
+/* Whether the file was deleted, moved or replaced, so that no reader finds it. */
+bool ledger_file_is_gone(const struct ledger_file *file);
+
+/* Remove what a file that is gone left in its folder; refused where another took its
+ * name. */
+int ledger_file_clear(const struct ledger_file *file, struct fault *fault);
+
 /* Add to set what is open in the file. */
 int ledger_file_load_open(struct ledger_file *file, struct ledger_open_set *set,
 			  struct fault *fault);

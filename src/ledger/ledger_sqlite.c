@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "ledger/ledger_backend.h"
@@ -493,12 +494,56 @@ static int sqlite_put_gap(void *db, const struct gap *gap, struct fault *fault)
 	return 0;
 }
 
+/* Hold the lock of the folder that has the name now. */
+static int relock(struct writer *writer, struct fault *fault)
+{
+	struct stat held, found;
+	int fd, err = ledger_folder_make(writer->folder, fault);
+
+	if (err < 0)
+		return err;
+	if (fstat(writer->folder_fd, &held) == 0 && stat(writer->folder, &found) == 0 &&
+	    held.st_ino == found.st_ino && held.st_dev == found.st_dev)
+		return 0;
+	err = ledger_folder_lock(writer->folder, &fd, fault);
+	if (err < 0)
+		return err;
+	close(writer->folder_fd);
+	writer->folder_fd = fd;
+	return 0;
+}
+
+/* Somebody took the ledger away under us: begin another, and say what it misses. */
+static int begin_again(struct writer *writer, uint64_t now_ns, struct fault *fault)
+{
+	const struct gap gap = {
+		.from_ns = ledger_day_start_ns(writer->since),
+		.until_ns = now_ns,
+		.cause = "ledger file was removed",
+	};
+	uint64_t last_beat_ns = writer->last_beat_ns;
+	int err = relock(writer, fault);
+
+	/* The log of the file that is no more must not be taken for the new one's. */
+	if (err == 0)
+		err = ledger_file_clear(writer->file, fault);
+	if (err == 0)
+		err = start(writer, now_ns, fault);
+	writer->last_beat_ns = last_beat_ns;
+	return err < 0 ? err : sqlite_put_gap(writer, &gap, fault);
+}
+
 static int sqlite_commit(void *db, uint64_t now_ns, struct fault *fault)
 {
 	struct writer *writer = db;
 	int today = ledger_day_of(now_ns);
 	int err;
 
+	if (ledger_file_is_gone(writer->file)) {
+		err = begin_again(writer, now_ns, fault);
+		if (err < 0)
+			return err;
+	}
 	if (today > ledger_file_day(writer->file)) {
 		err = write_pending(writer, ledger_day_start_ns(today), fault);
 		if (err == 0)
@@ -560,11 +605,51 @@ static int sqlite_visit_open(void *db, ledger_visit_fn *visit, void *arg,
 	return visited;
 }
 
+static void lengthen(struct gap *gap, uint64_t from_ns, uint64_t until_ns)
+{
+	if (from_ns < gap->from_ns)
+		gap->from_ns = from_ns;
+	if (until_ns > gap->until_ns)
+		gap->until_ns = until_ns;
+}
+
+/* What waits for its commit no reader sees: false, or true and the time it is of. */
+static bool unwritten_gap(const struct writer *writer, struct gap *ret)
+{
+	struct gap gap = {
+		.from_ns = UINT64_MAX,
+		.until_ns = writer->due_beat_ns,
+		.lost_count = writer->dropped.lost_count,
+		.cause = "ledger could not be written",
+	};
+
+	for (size_t i = 0; i < writer->pending_count; i++) {
+		const struct session *session = &writer->pending[i].session;
+
+		lengthen(&gap, session->start_ns, session->end_ns);
+	}
+	for (size_t i = 0; i < writer->gap_count; i++)
+		lengthen(&gap, writer->gaps[i].from_ns, writer->gaps[i].until_ns);
+	if (writer->dropped.lost_count)
+		lengthen(&gap, writer->dropped.from_ns, writer->dropped.until_ns);
+	if (gap.from_ns == UINT64_MAX)
+		return false;
+	if (gap.until_ns < gap.from_ns)
+		gap.until_ns = gap.from_ns;
+	*ret = gap;
+	return true;
+}
+
 static int sqlite_ask(void *db, const struct ledger_question *question, void **ret,
 		      struct fault *fault)
 {
-	return ledger_sqlite_query_open(((struct writer *)db)->folder, question, ret,
-					fault);
+	const struct writer *writer = db;
+	struct gap gap;
+	int err = ledger_sqlite_query_open(writer->folder, question, ret, fault);
+
+	if (err == 0 && unwritten_gap(writer, &gap))
+		ledger_sqlite_query_add_gap(*ret, &gap);
+	return err;
 }
 
 const struct ledger_backend ledger_sqlite = {

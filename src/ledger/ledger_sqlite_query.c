@@ -70,6 +70,8 @@ struct query {
 	int64_t slot;
 	bool is_in_slot;
 	size_t gap_at;
+	struct gap added_gap;
+	bool has_added_gap;
 	struct session current; /* with a reference to its owner */
 };
 
@@ -394,6 +396,15 @@ static void read_gap(sqlite3_stmt *row, struct gap *ret)
 	snprintf(ret->cause, sizeof(ret->cause), "%s", cause ? cause : "");
 }
 
+void ledger_sqlite_query_add_gap(void *asked, const struct gap *gap)
+{
+	struct query *query = asked;
+
+	query->added_gap = *gap;
+	query->has_added_gap = gap->from_ns <= query->question.until_ns &&
+			       gap->until_ns >= query->question.from_ns;
+}
+
 int ledger_sqlite_query_next_gap(void *asked, struct gap *ret_gap, struct fault *fault)
 {
 	struct query *query = asked;
@@ -418,7 +429,11 @@ int ledger_sqlite_query_next_gap(void *asked, struct gap *ret_gap, struct fault 
 			return reader_fault(reader, rc, fault);
 		reader_close(reader);
 	}
-	return 0;
+	if (!query->has_added_gap)
+		return 0;
+	query->has_added_gap = false;
+	*ret_gap = query->added_gap;
+	return 1;
 }
 
 /* The beat in a day's file: 1 and *ret_ns, or 0 where there is nothing in the file. */

@@ -260,6 +260,17 @@ static void a_full_disk_is_found_out_when_the_ledger_is_opened(void **state)
 	on_a_mount(*state, "size=1m", open_when_full);
 }
 
+static struct answer ask_writer(struct ledger *ledger, uint64_t from_ns)
+{
+	const struct ledger_question question = {.from_ns = from_ns};
+	CLEANUP(ledger_query_close_ptr) struct ledger_query *query = NULL;
+	struct answer answer;
+
+	assert_int_equal(ledger_ask(ledger, &question, &query, NULL), 0);
+	read_answer(query, &answer);
+	return answer;
+}
+
 static void fill_under_the_writer(const char *folder)
 {
 	struct ledger *ledger = open_at(folder, NOON);
@@ -276,6 +287,9 @@ static void fill_under_the_writer(const char *folder)
 	assert_non_null(strstr(fault.text, "2026-11-22.db"));
 	assert_int_equal(ledger_commit(ledger, DAY_TWO, &fault), -ENOSPC);
 	assert_int_equal(ask(folder, 0, 0, NULL).count, 1);
+	assert_int_equal(ask_writer(ledger, 0).gap_count, 1);
+	assert_int_equal(ask_writer(ledger, 0).gap.lost_count, FULL_COUNT - KEPT_COUNT);
+	assert_int_equal(ask_writer(ledger, NOON + HOUR).gap_count, 0);
 
 	remount(folder, 0, "size=256m");
 	commit(ledger, NOON + 4 * SECOND);
@@ -292,6 +306,53 @@ static void
 what_a_full_disk_refused_is_written_later_and_the_rest_is_a_gap(void **state)
 {
 	on_a_mount(*state, "size=1m", fill_under_the_writer);
+}
+
+static void a_ledger_taken_away_is_begun_again_with_a_gap(void **state)
+{
+	CLEANUP_FREE char *folder = NULL;
+	CLEANUP_FREE char *aside = NULL;
+	struct ledger *ledger, *second = NULL;
+	struct answer answer;
+
+	assert_true(asprintf(&folder, "%s/ledger", (char *)*state) > 0);
+	assert_true(asprintf(&aside, "%s/aside", (char *)*state) > 0);
+	ledger = open_at(folder, NOON);
+	put(ledger, 1, 50000, NOON, 0);
+	put(ledger, 2, 50001, NOON, NOON + 1);
+	commit(ledger, NOON + 1);
+	assert_int_equal(rename(folder, aside), 0);
+	put(ledger, 1, 50000, NOON, NOON + SECOND);
+	put(ledger, 3, 50002, NOON + SECOND, NOON + SECOND);
+	commit(ledger, NOON + SECOND);
+	answer = ask(folder, 0, 0, NULL);
+	assert_int_equal(answer.count, 2);
+	assert_int_equal(answer.gap_count, 1);
+	assert_int_equal(answer.gap.from_ns, DAY_ONE);
+	assert_int_equal(answer.gap.until_ns, NOON + SECOND);
+	assert_int_equal(ledger_open(folder, NOON, &second, NULL), -EBUSY);
+	ledger_close(ledger);
+	assert_int_equal(ask(folder, 0, 0, NULL).count, 2);
+	assert_int_equal(ask(aside, 0, 0, NULL).count, 2);
+}
+
+/* Also where the folder stays, and with it the lock. */
+static void a_file_taken_away_is_begun_again(void **state)
+{
+	CLEANUP_FREE char *path = NULL;
+	struct ledger *ledger = open_at(*state, NOON);
+
+	assert_true(asprintf(&path, "%s/2026-11-22.db", (char *)*state) > 0);
+	put(ledger, 1, 50000, NOON, NOON + 1);
+	commit(ledger, NOON + 1);
+	assert_int_equal(unlink(path), 0);
+	put(ledger, 2, 50000, NOON, NOON + 2);
+	commit(ledger, NOON + 2);
+	put(ledger, 3, 50000, NOON, NOON + 3);
+	commit(ledger, NOON + 3);
+	ledger_close(ledger);
+	assert_int_equal(ask(*state, 0, 0, NULL).count, 2);
+	assert_int_equal(ask(*state, 0, 0, NULL).gap_count, 1);
 }
 
 /* chattr +i or -i: what stops even root. False where the file system has no such flag.
@@ -344,6 +405,8 @@ int main(void)
 		cmocka_unit_test(a_url_of_an_unknown_kind_is_refused),
 		ON_FILES(a_read_only_mount_is_refused_for_writing_and_can_be_read),
 		ON_FILES(a_read_only_mount_with_a_killed_writers_log_can_be_read),
+		ON_FILES(a_ledger_taken_away_is_begun_again_with_a_gap),
+		ON_FILES(a_file_taken_away_is_begun_again),
 		ON_FILES(a_full_disk_is_found_out_when_the_ledger_is_opened),
 		ON_FILES(
 			what_a_full_disk_refused_is_written_later_and_the_rest_is_a_gap),
