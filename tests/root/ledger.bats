@@ -154,6 +154,31 @@ assert checked == 20, checked' "$PLACE/told"
 	grep -q '"complete": *false' <<<"$(tail -n 1 <<<"$output")"
 }
 
+@test "a socket that connects again after the daemon was killed has a session of its own" {
+	daemon_start
+	mkfifo "$PLACE/hold"
+	in_place python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("10.9.0.2", 7000))
+print("ready", flush=True)
+sys.stdin.readline()
+s.connect(("10.9.0.3", 7000))
+print("again", flush=True)
+sys.stdin.readline()' <"$PLACE/hold" >"$PLACE/open" 3>&- &
+	exec 4>"$PLACE/hold"
+	wait_until 5 grep -q ready "$PLACE/open"
+	sleep 1.2
+	daemon_end KILL
+	daemon_start
+	echo >&4
+	wait_until 5 grep -q again "$PLACE/open"
+	run sessions 'dport = 7000' dst end_reason
+	[ "$output" = $'10.9.0.2 fin\n10.9.0.3 None' ]
+	exec 4>&-
+	[ "$(sessions 'dport = 7000' id | sort -u | wc -l)" = 2 ]
+}
+
 # gaps OPTION...: complete, and of each gap the cause and how many seconds ago it ended.
 gaps() {
 	srcport sessions --json "$@" | tail -n 1 | python3 -c '
