@@ -24,7 +24,8 @@ fail() {
 	exit 125
 }
 
-ask=ask ports='' pool='' sharing=''
+ask=ask
+unset ports pool sharing
 while [ $# -gt 0 ]; do
 	case $1 in
 	-y | --yes) ask=no ;;
@@ -46,6 +47,9 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+
+[ $# -gt 0 ] || [ -z "${ports+x}${pool+x}${sharing+x}" ] ||
+	fail '--ports, --pool and --sharing go with a command'
 
 packages_need_root ./run.sh || exit 125
 # shellcheck disable=SC2086 # lists of names
@@ -70,8 +74,8 @@ where="the ledger in $SRCPORT_STATE"
 "$srcport" status >/dev/null 2>&1 && where='the running srcportd'
 # srcport run becomes CMD without a fork, so the pid of this shell is CMD's, and the
 # command's cgroup is named after it.
-sh -c 'echo $$ >"$0" && exec "$@"' "$scratch" "$srcport" run ${ports:+--ports "$ports"} \
-	${pool:+--pool "$pool"} ${sharing:+--sharing "$sharing"} -- "$@"
+sh -c 'echo $$ >"$0" && exec "$@"' "$scratch" "$srcport" run ${ports+--ports "$ports"} \
+	${pool+--pool "$pool"} ${sharing+--sharing "$sharing"} -- "$@"
 status=$?
 read -r pid <"$scratch"
 echo "run.sh: ended with status $status; its sessions, from $where:" >&2

@@ -175,6 +175,17 @@ need_own_build() {
 	[ "$(grep -c "\b$port\b" <<<"$output")" = 2 ]
 }
 
+@test "run.sh passes an empty port set on, to be refused, and wants a command for any" {
+	need_own_build
+	run in_place env -u MAKEFLAGS -u MAKELEVEL "$TOP/run.sh" --yes --ports '' touch "$PLACE/ran"
+	[ "$status" = 125 ]
+	[[ $output == *'ports: empty'* ]]
+	run in_place env -u MAKEFLAGS -u MAKELEVEL "$TOP/run.sh" --yes --ports 50000-50099
+	[ "$status" = 125 ]
+	[[ $output == *'go with a command'* ]]
+	[ ! -e "$PLACE/ran" ]
+}
+
 @test "run.sh without a command observes until it is ended" {
 	need_the_host
 	need_own_build
