@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "ledger/ledger_db.h"
 
 #define DAY_SECONDS   86400
 #define DAY_NS	      (DAY_SECONDS * 1000000000ULL)
@@ -85,13 +86,12 @@ static int open_folder(const char *folder, DIR **ret, struct fault *fault)
 		return fault_set(fault, err,
 				 "%s: no ledger here: srcportd has not written one",
 				 folder);
-	if (err == -ENOTDIR)
+	if (err == -ENOTDIR && access(folder, F_OK) == 0)
 		return fault_set(
 			fault, err,
 			"%s: is a file, and a ledger is a folder: name another",
 			folder);
-	return fault_set(fault, err, "%s: cannot read the ledger's folder: %s", folder,
-			 strerror(-err));
+	return ledger_path_fault(folder, err, NULL, fault);
 }
 
 static int add_day(struct ledger_days *days, int day, size_t *capacity)

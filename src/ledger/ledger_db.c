@@ -25,6 +25,8 @@ static const struct remedy remedies[] = {
 	{-EACCES, "may not be opened or written: see its permissions and lsattr(1)"},
 	{-EBUSY, "is locked by another program: end that program"},
 	{-EISDIR, "is a folder, and a file is expected there: move it away"},
+	{-ENOTDIR, "a part of its path is a file, where a folder is expected: name "
+		   "another"},
 	{-ENOMEM, "out of memory"},
 };
 

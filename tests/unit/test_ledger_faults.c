@@ -107,6 +107,10 @@ static void a_path_that_is_a_file_is_refused(void **state)
 	assert_true(asprintf(&path, "%s/ledger", (char *)*state) > 0);
 	expect_refused(path, NOON, -ENOTDIR, "/ledger: is a file");
 	expect_unreadable(path, -ENOTDIR, "/ledger: is a file");
+	free(path);
+	assert_true(asprintf(&path, "%s/ledger/inner", (char *)*state) > 0);
+	expect_refused(path, NOON, -ENOTDIR, "/inner: a part of its path is a file");
+	expect_unreadable(path, -ENOTDIR, "/inner: a part of its path is a file");
 }
 
 static void a_day_file_that_is_a_folder_is_refused(void **state)
