@@ -179,6 +179,40 @@ sys.stdin.readline()' <"$PLACE/hold" >"$PLACE/open" 3>&- &
 	[ "$(sessions 'dport = 7000' id | sort -u | wc -l)" = 2 ]
 }
 
+# One end, the first, may yet fit into what is left of the ring.
+held_sessions_are_lost() {
+	[ "$(sessions 'dport = 7000' end_reason | grep -cx lost)" -ge 3 ]
+}
+
+@test "a session whose end found the ring full is lost within half a minute" {
+	daemon_start
+	sink_start 127.0.0.1 7000
+	mkfifo "$PLACE/hold"
+	in_place python3 -c '
+import socket, sys
+held = [socket.create_connection(("127.0.0.1", 7000)) for i in range(4)]
+print("ready", flush=True)
+sys.stdin.readline()
+filler = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(120000):
+    filler.connect(("127.0.0.1", 7001 + i % 2))
+for connection in held:
+    connection.close()
+print("closed", flush=True)
+sys.stdin.readline()' <"$PLACE/hold" >"$PLACE/open" 3>&- &
+	exec 4>"$PLACE/hold"
+	wait_until 5 grep -q ready "$PLACE/open"
+	sleep 1.2
+	kill -STOP "$DAEMON"
+	echo >&4
+	wait_until 10 grep -q closed "$PLACE/open"
+	kill -CONT "$DAEMON"
+	sleep 10
+	wait_until 25 held_sessions_are_lost
+	exec 4>&-
+	grep -q 'ring full' <<<"$(srcport sessions --json --since '5m ago' 'dport = 7000')"
+}
+
 # gaps OPTION...: complete, and of each gap the cause and how many seconds ago it ended.
 gaps() {
 	srcport sessions --json "$@" | tail -n 1 | python3 -c '
