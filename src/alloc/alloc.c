@@ -82,13 +82,17 @@ static int load(struct alloc *alloc, struct fault *fault)
 		return fault_set(fault, -EPERM,
 				 "cannot load BPF programs: not permitted (needs root, "
 				 "or CAP_BPF, "
-				 "CAP_NET_ADMIN and CAP_PERFMON)");
+				 "CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN)");
+	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM)
+		return fault_set(fault, err, "cannot load BPF programs: %s",
+				 strerror(-err));
 	if (err)
-		return fault_set(
-			fault, -ENOTSUP,
-			"cannot load the allocator's BPF programs: %s (needs Linux 6.1 "
-			"or newer with BTF)",
-			strerror(-err));
+		return fault_set(fault, -ENOTSUP,
+				 "cannot load the allocator's BPF programs: %s (needs "
+				 "Linux 6.1 or newer "
+				 "with BTF, and CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON "
+				 "and CAP_SYS_ADMIN)",
+				 strerror(-err));
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 #include "policy/policy_parse.h"
 #include "report/report_session.h"
 
+#define LOCK_TRIES    40
+#define LOCK_TRY_MS   200
 #define NS_PER_S      1000000000ULL
 #define TICK_NS	      (NS_PER_S / 4)
 #define TICKS_PER_S   4
@@ -58,6 +61,48 @@ uint64_t daemon_boot_ns(void)
 	return read_clock(CLOCK_BOOTTIME);
 }
 
+static bool is_transient(pid_t pid)
+{
+	char path[64], argument[PATH_MAX];
+	FILE *file;
+	bool found = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	file = fopen(path, "re");
+	for (size_t used = 0; file && !found && !feof(file);) {
+		int c = fgetc(file);
+
+		argument[used++] = c > 0 ? c : 0;
+		if (c > 0 && used < sizeof(argument))
+			continue;
+		argument[used - 1] = 0;
+		used = 0;
+		found = strcmp(argument, "--transient") == 0;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* One that a srcport run started ends some seconds after its last command: wait for it.
+ */
+static int lock_scope(struct daemon *daemon, const char *path, struct fault *fault)
+{
+	for (int tries = 0;; tries++) {
+		int err = lock_take(PATHS_LOCK, daemon->cgroup_root, path,
+				    &daemon->lock, fault);
+
+		if (err != -EWOULDBLOCK || daemon->options.is_transient ||
+		    tries == LOCK_TRIES ||
+		    !is_transient(lock_holder(PATHS_LOCK, daemon->cgroup_root, path)))
+			return err;
+		if (tries == 0)
+			log_say("waiting for the srcportd of an earlier srcport run to "
+				"end");
+		poll(NULL, 0, LOCK_TRY_MS);
+	}
+}
+
 static int take_scope(struct daemon *daemon, struct fault *fault)
 {
 	char path[PATH_MAX] = "";
@@ -79,7 +124,7 @@ static int take_scope(struct daemon *daemon, struct fault *fault)
 		err = cgroup_open(daemon->cgroup_root, path, &daemon->scope, fault);
 	if (err < 0)
 		return err;
-	return lock_take(PATHS_LOCK, daemon->cgroup_root, path, &daemon->lock, fault);
+	return lock_scope(daemon, path, fault);
 }
 
 static int refuse_policy(const struct policy_notes *notes, const char *path,

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/paths.h"
+#include "base/stdio.h"
 #include "daemon/daemon.h"
 
 #define EXIT_FAULT    2
@@ -44,13 +45,17 @@ static const struct option_entry entries[] = {
 	{0},
 };
 
-static int print_help(void)
+static int print_about(const struct daemon_options *options)
 {
+	if (!options->help) {
+		puts("srcportd " SRCPORT_VERSION);
+		return stdio_flush() < 0 ? EXIT_FAULT : 0;
+	}
 	printf("usage: srcportd [OPTION...]\n\nManage and record the source ports of "
 	       "this "
 	       "host. See srcportd(8).\n\n");
 	options_print(stdout, entries);
-	return 0;
+	return stdio_flush() < 0 ? EXIT_FAULT : 0;
 }
 
 static int refuse(const struct fault *fault)
@@ -116,18 +121,18 @@ int main(int argc, char **argv)
 	const struct option_group groups[] = {{entries, &options}, {0}};
 	CLEANUP(daemon_free_ptr) struct daemon *daemon = NULL;
 	struct fault fault = {0};
-	int used = options_parse(groups, OPTIONS_ANYWHERE, argc, argv, &fault);
-	int err;
+	int used, err;
 
+	if (stdio_hold() < 0)
+		return EXIT_FAULT;
+	used = options_parse(groups, OPTIONS_ANYWHERE, argc, argv, &fault);
 	if (used >= 0 && used < argc)
 		used = fault_set(&fault, -EINVAL, "%s: srcportd takes no arguments",
 				 argv[used]);
 	if (used < 0)
 		return refuse(&fault);
-	if (options.help)
-		return print_help();
-	if (options.version)
-		return puts("srcportd " SRCPORT_VERSION) == EOF;
+	if (options.help || options.version)
+		return print_about(&options);
 
 	raise_file_limit();
 	err = daemon_new(&options, &daemon, &fault);

@@ -110,8 +110,9 @@ static int ask_past(struct request *request, struct answer *answer, uint64_t fro
 	};
 
 	daemon_catch_up(request->daemon);
-	return ledger_query_open(request->daemon->ledger_path, &question,
-				 &answer->query, &request->fault);
+	/* Of the writer, which knows what still waits for room on the disk. */
+	return ledger_ask(request->daemon->ledger, &question, &answer->query,
+			  &request->fault);
 }
 
 static int begin(struct request *request)
