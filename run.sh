@@ -85,5 +85,8 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 	"$srcport" sessions "cgroup = *srcport-$pid-*" >/dev/null 2>&1 || break
 	sleep 0.1
 done
+# A srcportd that this run started knows nothing of the moment before it.
+began=$("$srcport" status --json 2>/dev/null | sed -n 's/.*"since": *"\([^"]*\)".*/\1/p')
+[ "$(printf '%s\n%s\n' "$since" "$began" | LC_ALL=C sort | tail -n 1)" = "$since" ] || since=$began
 "$srcport" sessions --since "$since" "cgroup = *srcport-$pid-*"
 exit "$status"

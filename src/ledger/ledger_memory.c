@@ -194,7 +194,8 @@ static int memory_query_next_gap(void *asked, struct gap *ret_gap, struct fault 
 	while (query->next_gap < query->memory->gap_count) {
 		const struct gap *gap = &query->memory->gaps[query->next_gap++];
 
-		if (!overlaps(&query->question, gap->from_ns, gap->until_ns))
+		/* What a gap ends with is known again. */
+		if (!overlaps(&query->question, gap->from_ns, gap->until_ns - 1))
 			continue;
 		*ret_gap = *gap;
 		return 1;

@@ -39,7 +39,7 @@ static const char follow_sql[] = LEDGER_ROW_SELECT
 	"WHERE s.carried = 1 AND s.cookie = ?1 AND s.netns = ?2 AND s.use = ?3"
 	" AND b.text = ?4";
 static const char gap_sql[] = "SELECT from_ns, until_ns, lost_count, cause FROM gap"
-			      " WHERE from_ns <= ?2 AND until_ns >= ?3 ORDER BY id";
+			      " WHERE from_ns <= ?2 AND until_ns > ?3 ORDER BY id";
 static const char owner_sql[] =
 	"SELECT " LEDGER_OWNER_COLUMNS " FROM owner WHERE id = ?1";
 static const char beat_sql[] = "SELECT alive_ns FROM beat WHERE id = 1";
@@ -402,7 +402,7 @@ void ledger_sqlite_query_add_gap(void *asked, const struct gap *gap)
 
 	query->added_gap = *gap;
 	query->has_added_gap = gap->from_ns <= query->question.until_ns &&
-			       gap->until_ns >= query->question.from_ns;
+			       gap->until_ns > query->question.from_ns;
 }
 
 int ledger_sqlite_query_next_gap(void *asked, struct gap *ret_gap, struct fault *fault)
