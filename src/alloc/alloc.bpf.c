@@ -63,6 +63,7 @@ __noinline int lease_follow(struct lease *lease)
 	if (USERS(record->counts) && record->holder &&
 	    (__u32)record->holder == (__u32)lease->cookie) {
 		record->holder = holder_of(lease);
+		lease->rest_flags = record->flags & RECORD_EXCLUSIVE;
 		return pool_of(record);
 	}
 	if (host->tuple_count) {
@@ -233,6 +234,19 @@ static __always_inline int exhausted(const struct alloc_pool *pool, int result)
 	return 0;
 }
 
+/*
+ * A socket bound to port 0 connects: from here on it is like one whose port we picked
+ * at connect(). Without SO_REUSEADDR its TIME_WAIT would keep all others off the port.
+ */
+static __always_inline void port_open_up(struct bpf_sock_addr *ctx, struct lease *lease)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+
+	set_reuse(ctx, 1);
+	if (record)
+		record->flags &= ~RECORD_EXCLUSIVE;
+}
+
 static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 					const __u32 *address)
 {
@@ -267,6 +281,9 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 	if (sk->src_port) {
 		lease.port = sk->src_port;
 		result = lease_follow(&lease);
+		if ((lease.rest_flags & RECORD_EXCLUSIVE) && is_tcp &&
+		    pool->sharing != ALLOC_SHARING_NEVER)
+			port_open_up(ctx, &lease);
 		verdict_leave(lease.cookie, result ? result : pool_number,
 			      result ? EVENT_PICKED_SRCPORT : EVENT_PICKED_PROGRAM);
 		return 1;
@@ -526,6 +543,8 @@ int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
 	    old_state == TCP_NEW_SYN_RECV || !lease_of(&lease, sk) ||
 	    waits_for_close(&lease, sk))
 		return 0;
+	if (old_state == TCP_LISTEN)
+		lease.rest_flags = LEASE_LISTENED;
 	lease_close(&lease, sk, old_state);
 	return 0;
 }
@@ -571,12 +590,12 @@ int alloc_sock_release(struct bpf_sock *ctx)
 		return 1;
 	lease.port = port;
 	lease.cookie = bpf_get_socket_cookie(ctx);
+	lease.now_ns = bpf_ktime_get_boot_ns();
 	if (protocol == IPPROTO_TCP_NUMBER) {
 		READ_SOCK(ctx, skc_daddr, &v4);
 		READ_SOCK(ctx, skc_v6_daddr, daddr);
 		READ_SOCK(ctx, skc_dport, &dport);
 		lease.destination = destination_of(ctx->family, v4, daddr, dport);
-		lease.now_ns = bpf_ktime_get_boot_ns();
 	}
 	lease_end(&lease);
 	return 1;

@@ -19,22 +19,40 @@
 
 #define PORTS 65536
 
+#define STATE_FIN_WAIT2 5
 #define STATE_TIME_WAIT 6
 #define TIME_WAIT_NS	64000000000ULL
 
 /* Which ports the sockets of one namespace and protocol hold. */
 struct holding {
+	uint32_t since_ms; /* CLOCK_BOOTTIME when the listing began */
 	bool is_held[PORTS];
 	bool is_open[PORTS]; /* by more than TIME_WAIT, which our own closes leave too
 			      */
 };
+
+static uint64_t boot_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* A connection without a socket: TIME_WAIT, or FIN_WAIT2 that waits for the peer's FIN.
+ */
+static bool is_waiting(const struct diag_socket *socket)
+{
+	return socket->state == STATE_TIME_WAIT ||
+	       (socket->state == STATE_FIN_WAIT2 && !socket->inode);
+}
 
 static int note_socket(const struct diag_socket *socket, void *arg)
 {
 	struct holding *holding = arg;
 
 	holding->is_held[socket->local_port] = true;
-	if (socket->state != STATE_TIME_WAIT)
+	if (!is_waiting(socket))
 		holding->is_open[socket->local_port] = true;
 	return 0;
 }
@@ -44,6 +62,7 @@ static int note_sockets(int netns_fd, struct holding *holding, struct fault *fau
 {
 	int err;
 
+	holding[0].since_ms = holding[1].since_ms = boot_ns() / 1000000;
 	err = sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket, &holding[0], fault);
 	if (err >= 0)
 		err = sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket, &holding[1],
@@ -85,16 +104,27 @@ static struct port_record *record_of(struct alloc *alloc, const uint32_t *chunk,
 		       : NULL;
 }
 
+/* One of ours let go of the port since the listing began, which may have met it. */
+static bool is_just_closed(struct alloc *alloc, const struct alloc_space *space,
+			   unsigned int port, const struct holding *holding)
+{
+	const struct port_record *record = record_of(alloc, space->chunk, port);
+
+	return record && record->closed_ms &&
+	       (int32_t)(record->closed_ms - holding->since_ms) >= -1;
+}
+
 /* Set aside the ports of the space that nobody of ours uses and that are held. */
 static void set_aside(struct alloc *alloc, uint32_t number,
 		      const struct holding *holding, uint32_t flags)
 {
+	const struct alloc_space *space = &alloc->spaces[number];
 	struct alloc_ask ask = {
 		.op = ALLOC_ASK_SET_ASIDE, .space = number, .flags = flags};
 
 	for (unsigned int port = 1024; port < PORTS; port++) {
-		if (!holding->is_open[port] ||
-		    !port_map_has(&alloc->spaces[number].unused, port))
+		if (!holding->is_open[port] || !port_map_has(&space->unused, port) ||
+		    is_just_closed(alloc, space, port, holding))
 			continue;
 		ask.port = port;
 		alloc_serve(alloc, &ask);
@@ -129,7 +159,7 @@ static int rest_socket(const struct diag_socket *socket, void *arg)
 				.port = socket->local_port,
 				.until_ns = resting->until_ns};
 
-	if (socket->state != STATE_TIME_WAIT)
+	if (!is_waiting(socket))
 		return 0;
 	ask.destination = destination_of(resting->alloc, socket);
 	for (ask.space = 1; ask.space < ALLOC_SPACES; ask.space++) {
@@ -150,10 +180,7 @@ static int rest_socket(const struct diag_socket *socket, void *arg)
 static void rest_what_waits(struct alloc *alloc, int netns_fd, uint64_t cookie)
 {
 	struct resting resting = {.alloc = alloc, .netns = cookie};
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	resting.until_ns = now.tv_sec * 1000000000ULL + now.tv_nsec + TIME_WAIT_NS;
+	resting.until_ns = boot_ns() + TIME_WAIT_NS;
 	sock_diag_visit(netns_fd, IPPROTO_TCP, rest_socket, &resting, NULL);
 }
 

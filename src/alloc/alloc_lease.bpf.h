@@ -12,6 +12,8 @@
 
 #include "alloc/alloc_tuple.bpf.h"
 
+#define LEASE_LISTENED 0x100 /* in rest_flags: the socket was a listener */
+
 /* A socket that asks for a port, or has one. */
 struct lease {
 	__u64 destination; /* pick_destination(); 0: none, the port is for this socket
@@ -398,16 +400,9 @@ static __always_inline bool lease_is_shared(struct lease *lease)
 	return true;
 }
 
-static __always_inline bool is_tcp(__u32 host_number)
-{
-	struct alloc_host *host = by_id(&hosts, host_number);
-
-	return host && host->protocol == IPPROTO_TCP_NUMBER;
-}
-
 /*
- * A port bound for one socket alone may be held on by what that one accepted, or by its
- * TIME_WAIT, to all destinations: it stays out until user space finds no socket on it.
+ * What a listener accepted, and its TIME_WAIT, hold the port on after it, to all
+ * destinations: it stays out until user space finds no socket on it.
  */
 static __always_inline int port_cool(struct port_record *record, __u32 space_number)
 {
@@ -441,7 +436,7 @@ __noinline int lease_end(struct lease *lease)
 	if (!is_first && !lease_is_shared(lease))
 		return 0;
 	lease->space = record->space;
-	if ((record->flags & RECORD_EXCLUSIVE) && is_tcp(lease->host))
+	if ((record->flags & RECORD_EXCLUSIVE) && (lease->rest_flags & LEASE_LISTENED))
 		return port_cool(record, lease->space);
 	if (lease->rest_until_ns)
 		rests = lease_rest(lease);
