@@ -266,12 +266,12 @@ static void clear_suspicion(struct alloc *alloc, uint32_t host, unsigned int por
 
 /* One port of a space that is not unused: is it still right to keep it out? */
 static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int port,
-			   bool is_held)
+			   const struct holding *holding)
 {
 	struct alloc_space *space = &alloc->spaces[number];
 	struct port_record *record = record_of(alloc, space->chunk, port);
 	struct alloc_ask ask = {.space = number, .host = space->host, .port = port};
-	bool is_used, is_aside;
+	bool is_used, is_aside, rests_alone;
 
 	/* Of two pools that overlap, the one that took the port judges it. */
 	if (!record || (record->flags & RECORD_RESERVED) ||
@@ -279,11 +279,16 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 		return;
 	is_used = (uint32_t)record->counts;
 	is_aside = (record->flags & RECORD_FOREIGN) || (!is_used && !record->holder);
-	if (is_held || (!is_aside && record->counts >> 32)) {
+	/* With sharing = never a rest holds the port. */
+	rests_alone = alloc->pools[space->pool].sharing == ALLOC_SHARING_NEVER &&
+		      !is_aside && !record->holder && record->counts >> 32;
+	if (rests_alone || holding->is_open[port]) {
 		clear_suspicion(alloc, space->host, port);
 		return;
 	}
 	if (is_aside) {
+		if (holding->is_held[port])
+			return;
 		ask.op = ALLOC_ASK_RETURN;
 		alloc_serve(alloc, &ask);
 		return;
@@ -318,8 +323,7 @@ static int reconcile_netns(int netns_fd, uint64_t cookie, void *arg)
 		for (unsigned int port = 1024; port < PORTS; port++)
 			if (port_map_has(members, port) &&
 			    !port_map_has(&space->unused, port))
-				reconcile_port(alloc, number, port,
-					       holding->is_held[port]);
+				reconcile_port(alloc, number, port, holding);
 		set_aside(alloc, number, holding, 0);
 	}
 	return 0;
