@@ -82,6 +82,7 @@ __noinline int lease_follow(struct lease *lease)
 	}
 	if (record->last_cookie != (__u32)lease->cookie && !USERS(record->counts))
 		return 0; /* never was ours: the program's own choice */
+	lease->rest_flags = LEASE_INSISTS;
 	if (port_claim(lease) ||
 	    (space->protocol == IPPROTO_TCP_NUMBER && port_share(lease))) {
 		dense_mark(lease->space, lease->destination, lease->port, 0);
@@ -182,11 +183,15 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 				      bool v6, bool shares, struct lease *lease,
 				      const __u32 *remote)
 {
+	__u32 space_number = lease->space;
 	int result = NOT_BOUND;
 
 	for (int i = 0; i < BIND_ATTEMPTS; i++) {
-		int drew = lease_draw(lease), err;
+		int drew, err;
 
+		/* Letting go of a port leaves the space it returned to. */
+		lease->space = space_number;
+		drew = lease_draw(lease);
 		if (!drew) {
 			result = NONE_LEFT;
 			break;
@@ -211,6 +216,7 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 				STAT_ADD(shared, 1);
 			return BOUND;
 		}
+		result = NOT_BOUND;
 		if (err != -EADDRINUSE_NUMBER) {
 			lease_end(lease);
 			break;
@@ -369,14 +375,6 @@ static __noinline bool port_answers(struct bpf_sock_addr *ctx, __u32 port)
 	return true;
 }
 
-static __always_inline void port_set_exclusive(const struct lease *lease)
-{
-	struct port_record *record = record_of(lease->host, lease->port);
-
-	if (record)
-		record->flags |= RECORD_EXCLUSIVE;
-}
-
 static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 {
 	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
@@ -402,7 +400,6 @@ static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 			lease_set_aside(&lease, 0);
 			continue;
 		}
-		port_set_exclusive(&lease);
 		ctx->user_port = bpf_htons(lease.port);
 		STAT_ADD(picks, 1);
 		return 1;

@@ -295,13 +295,6 @@ __noinline int rest_take(struct lease *lease, __u32 number)
 #define DREW_SHARED 2
 #define DREW_RESTED 3
 
-static __always_inline bool may_share(const struct alloc_space *space,
-				      const struct alloc_pool *pool)
-{
-	return space->protocol == IPPROTO_TCP_NUMBER &&
-	       pool->sharing != ALLOC_SHARING_NEVER;
-}
-
 /* Draws for a destination whose map is ready. */
 static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 shares)
 {
@@ -401,7 +394,11 @@ __noinline int draw_scan(struct lease *lease, __u32 shares)
 		return 0;
 	bpf_loop(scan.span, scan_port, &scan, 0);
 	lease->port = scan.port;
-	return lease->port && port_take(lease) ? DREW_SHARED : 0;
+	if (!lease->port)
+		return 0;
+	if (scan.only_unused)
+		return port_claim(lease) ? DREW_UNUSED : 0;
+	return port_take(lease) ? DREW_SHARED : 0;
 }
 
 /* Few or no draws succeeded: the exact way, with the destination's map. */
@@ -434,6 +431,7 @@ __noinline int lease_draw(struct lease *lease)
 	struct alloc_space *space;
 	struct alloc_pool *pool;
 	__u32 shares, number = 0;
+	bool may_be_dense;
 	int drew, met = 0;
 
 	if (!lease)
@@ -443,14 +441,17 @@ __noinline int lease_draw(struct lease *lease)
 	if (!pool)
 		return 0;
 	lease->host = space->host;
-	shares = may_share(space, pool) ? pool->sharing : ALLOC_SHARING_NEVER;
-	if (space->dense_count && lease->destination)
+	/* UDP, and a socket that binds for itself alone, share nothing and rest
+	 * nowhere. */
+	may_be_dense = lease->destination && space->protocol == IPPROTO_TCP_NUMBER;
+	shares = may_be_dense ? pool->sharing : ALLOC_SHARING_NEVER;
+	if (space->dense_count && may_be_dense)
 		number = dense_ready(lease, 0);
 	if (shares != ALLOC_SHARING_ALWAYS && !number) {
 		for (int i = 0; i < DRAWS; i++) {
 			drew = draw_unused(lease);
 			if (drew > 0) {
-				if (met >= DRAWS_BEFORE_DENSE && lease->destination)
+				if (met >= DRAWS_BEFORE_DENSE && may_be_dense)
 					dense_make(lease);
 				dense_mark(lease->space, lease->destination,
 					   lease->port, 0);
@@ -461,9 +462,10 @@ __noinline int lease_draw(struct lease *lease)
 			met++;
 		}
 	}
-	if (!lease->destination || space->protocol != IPPROTO_TCP_NUMBER ||
-	    (!met && !number && shares == ALLOC_SHARING_NEVER))
+	if (!lease->destination || (!met && !number && shares == ALLOC_SHARING_NEVER))
 		return 0;
+	if (!may_be_dense)
+		return draw_scan(lease, ALLOC_SHARING_NEVER);
 	if (shares != ALLOC_SHARING_NEVER && !number &&
 	    (!met || shares == ALLOC_SHARING_ALWAYS)) {
 		for (int i = 0; i < DRAWS; i++) {

@@ -275,7 +275,8 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 
 	/* Of two pools that overlap, the one that took the port judges it. */
 	if (!record || (record->flags & RECORD_RESERVED) ||
-	    (record->counts && record->space != number))
+	    (record->counts && record->space != number &&
+	     alloc->spaces[record->space].netns == space->netns))
 		return;
 	is_used = (uint32_t)record->counts;
 	is_aside = (record->flags & RECORD_FOREIGN) || (!is_used && !record->holder);
@@ -294,7 +295,8 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 		return;
 	}
 	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
-	if ((record->flags & RECORD_EXCLUSIVE) && !alloc->lists_bound)
+	if ((record->flags & RECORD_EXCLUSIVE) && space->protocol == IPPROTO_TCP &&
+	    !alloc->lists_bound)
 		return;
 	ask.op = ALLOC_ASK_FORGET;
 	ask.holder = record->holder;

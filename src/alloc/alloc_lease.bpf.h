@@ -12,7 +12,9 @@
 
 #include "alloc/alloc_tuple.bpf.h"
 
-#define LEASE_LISTENED 0x100 /* in rest_flags: the socket was a listener */
+/* In rest_flags too. */
+#define LEASE_LISTENED 0x100 /* the socket was a listener */
+#define LEASE_INSISTS  0x200 /* it has the port, and takes the tuple though it rests */
 
 /* A socket that asks for a port, or has one. */
 struct lease {
@@ -404,15 +406,18 @@ static __always_inline bool lease_is_shared(struct lease *lease)
  * What a listener accepted, and its TIME_WAIT, hold the port on after it, to all
  * destinations: it stays out until user space finds no socket on it.
  */
-static __always_inline int port_cool(struct port_record *record, __u32 space_number)
+static __always_inline int port_cool(struct port_record *record, struct lease *lease)
 {
-	struct alloc_space *space = by_id(&spaces, space_number);
+	struct alloc_space *space = by_id(&spaces, lease->space);
 
-	record->flags = RECORD_FOREIGN;
 	record->holder = 0;
-	if (space)
-		__sync_fetch_and_add(&space->aside_count, 1);
+	record->closed_ms = now_ms(lease->now_ns) | 1;
 	STAT_ADD(releases, 1);
+	/* Nobody would look after it. */
+	if (!space || space->is_dropped)
+		return port_unuse(lease->host, lease->port, 0);
+	record->flags = RECORD_FOREIGN;
+	__sync_fetch_and_add(&space->aside_count, 1);
 	return 1;
 }
 
@@ -437,7 +442,7 @@ __noinline int lease_end(struct lease *lease)
 		return 0;
 	lease->space = record->space;
 	if ((record->flags & RECORD_EXCLUSIVE) && (lease->rest_flags & LEASE_LISTENED))
-		return port_cool(record, lease->space);
+		return port_cool(record, lease);
 	if (lease->rest_until_ns)
 		rests = lease_rest(lease);
 	if (is_first)
@@ -477,7 +482,7 @@ __noinline int port_claim(struct lease *lease)
 		return 0;
 	}
 	record->space = lease->space;
-	record->flags = 0;
+	record->flags = lease->destination ? 0 : RECORD_EXCLUSIVE;
 	record->last_cookie = lease->cookie;
 	__sync_fetch_and_add(&record->counts, 1);
 	return 1;
@@ -505,6 +510,8 @@ __noinline int port_share(struct lease *lease)
 	if (__sync_val_compare_and_swap(&record->counts, counts, counts + 1) != counts)
 		return 0;
 	holder = record->holder;
+	if (lease->rest_flags & LEASE_INSISTS)
+		request.op = TUPLE_TAKE;
 	request.hash = pick_tuple(lease->destination, lease->host, lease->port);
 	request.value = lease->cookie;
 	request.now_ms = now_ms(lease->now_ns);

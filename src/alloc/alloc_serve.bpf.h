@@ -77,11 +77,35 @@ static __always_inline void serve_return(void)
 		bpf_loop(ALLOC_DENSE, open_again, &none, 0);
 }
 
+struct bpf_map;
+
+/* One tuple of a sharer that leaked, on the port in question. */
+static long sharer_drop(struct bpf_map *map, struct limbo_key *key, __u64 *destination,
+			void *arg)
+{
+	struct alloc_host *host = by_id(&hosts, ask.host);
+	struct limbo_key cookie = {.cookie = key->cookie};
+	struct tuple_request request = {
+		.hash = pick_tuple(*destination, ask.host, ask.port),
+		.value = key->cookie,
+		.op = TUPLE_REMOVE,
+	};
+
+	(void)map;
+	(void)arg;
+	if (!host || tuple_change(&request))
+		return 0;
+	__sync_fetch_and_add(&host->tuple_count, -1);
+	bpf_map_delete_elem(&limbo, &cookie);
+	return 0;
+}
+
 /* A lease without a socket. holder 0: the first user went, and the others leaked. */
 static __always_inline void serve_forget(void)
 {
 	struct port_record *record = record_of(ask.host, ask.port);
 	struct lease lease = {.host = ask.host, .port = ask.port, .cookie = ask.holder};
+	__u32 none = 0;
 
 	if (!record || record->holder != ask.holder)
 		return;
@@ -89,7 +113,8 @@ static __always_inline void serve_forget(void)
 		ask.result = lease_end(&lease);
 		return;
 	}
-	for (int i = 0; i < 64 && !ask.result; i++)
+	bpf_for_each_map_elem(&limbo, sharer_drop, &none, 0);
+	for (int i = 0; i < 64 && !ask.result && USERS(record->counts); i++)
 		ask.result = port_unuse(ask.host, ask.port, 0);
 }
 

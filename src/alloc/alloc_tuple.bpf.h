@@ -17,6 +17,7 @@
 
 enum tuple_op {
 	TUPLE_ADD,    /* in use by cookie; fails where it is in use or resting */
+	TUPLE_TAKE,   /* the same, but where it rests, the rest ends */
 	TUPLE_REST,   /* resting until value, whatever it was */
 	TUPLE_REMOVE, /* where it is in use by cookie */
 	TUPLE_UNREST, /* where it rests until just then */
@@ -149,7 +150,7 @@ static __always_inline int bucket_change(struct tuple_bucket *bucket,
 	__u64 slot = print << 33 | request->value, place, mask = masks.same;
 	__u32 op = request->op;
 
-	if (op == TUPLE_ADD && mask)
+	if ((op == TUPLE_ADD && mask) || (op == TUPLE_TAKE && (mask & ~masks.resting)))
 		return -17;
 	if (op == TUPLE_REST)
 		slot |= SLOT_RESTING;

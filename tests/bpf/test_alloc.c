@@ -626,6 +626,37 @@ static void two_pools_that_overlap_do_not_give_one_port_twice(void **state)
 	close_all(fds, 3);
 }
 
+static void udp_finds_the_few_ports_that_another_pool_left(void **state)
+{
+	int fds[90];
+
+	(void)state;
+	use_pool(80, SHARING_NEVER, 0, false);
+	for (int i = 0; i < 80; i++)
+		fds[i] = connect_to(SOCK_DGRAM, 0);
+	assert_true(fds[79] >= 0);
+	alloc_detach(bed.alloc, bed.cgroup_id);
+	use_pool(90, SHARING_WHEN_FULL, 0, false);
+	for (int i = 80; i < 90; i++) {
+		fds[i] = connect_to(SOCK_DGRAM, 0);
+		assert_true(fds[i] >= 0);
+		assert_true(is_in_pool(port_of(fds[i]), 90));
+	}
+	assert_int_equal(connect_to(SOCK_DGRAM, 0), -1);
+	close_all(fds, 90);
+}
+
+static void bind_to_port_0_stays_in_a_pool_that_always_shares(void **state)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET};
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	use_pool(8, SHARING_ALWAYS, 0, false);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&any, sizeof(any)), 0);
+	assert_true(is_in_pool(port_of(fd), 8));
+}
+
 static void time_wait_from_before_the_start_rests_too(void **state)
 {
 	struct fault fault = {0};
@@ -682,6 +713,8 @@ int main(void)
 		TEST(a_pool_that_never_shares_gives_a_port_to_one_socket_only),
 		TEST(ipv6_and_v4_mapped_sockets_take_pool_ports),
 		TEST(two_pools_that_overlap_do_not_give_one_port_twice),
+		TEST(udp_finds_the_few_ports_that_another_pool_left),
+		TEST(bind_to_port_0_stays_in_a_pool_that_always_shares),
 		TEST(time_wait_from_before_the_start_rests_too),
 		TEST(closing_the_allocator_leaves_the_kernel_to_pick),
 	};
