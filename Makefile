@@ -2,6 +2,7 @@
 # make             build the programs into build/
 # make check       layers, format, unit and command-line tests (no root, under a minute)
 # make check-root  the tests that load BPF programs and make namespaces (root)
+# make soak        all kinds of connects and closes for SECONDS=60, judged after (root)
 # make bench       measure connect() under srcport and its rivals (root) into bench/RESULTS.md
 # make install     DESTDIR= PREFIX=/usr/local
 # make help        this text
@@ -69,7 +70,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
 # The small programs that tests and benches drive; they share no code with srcport.
-TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink)
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak)
 BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
 TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -106,6 +107,12 @@ check: all $(UNIT)
 check-root: all $(TOOLS) $(BPF_TESTS)
 	BUILD=$(BUILD) tools/run-tests $(TEST_COUNTS) $(BPF_TESTS) $(wildcard tests/root/*.bats)
 
+# Not by tools/run-tests, which allows a file 400 seconds.
+SECONDS ?= 60
+
+soak: all $(BUILD)/tests/tools/soak
+	BUILD=$(BUILD) SOAK_SECONDS=$(SECONDS) bats --tap tests/soak/soak.bats
+
 bench: all $(BENCHES)
 	BUILD=$(BUILD) bench/run
 
@@ -126,7 +133,7 @@ clean:
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-.PHONY: all check check-root bench install clean help
+.PHONY: all check check-root soak bench install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d)
