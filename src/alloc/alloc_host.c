@@ -239,13 +239,20 @@ void alloc_list_new(struct alloc *alloc)
 		alloc->spaces[number].is_listed = 1;
 }
 
-/* Has this port had the same holder, and no socket, at the last reconciling too? */
+/*
+ * Has this port had the same users, and no socket, at the last reconciling too? Sharers
+ * alone have no name here: theirs is how many they are and when one last closed, so
+ * that those who came and went in between are not taken for the same.
+ */
 static bool is_suspected_again(struct alloc *alloc, uint32_t host, unsigned int port,
-			       uint64_t holder)
+			       const struct port_record *record)
 {
 	uint64_t *ports = alloc->suspects[host];
-	uint64_t mark = holder | 1; /* sharers alone have no holder */
+	uint64_t mark = record->holder | 1;
 
+	if (!record->holder)
+		mark = (uint64_t)record->closed_ms << 32 |
+		       (uint32_t)record->counts << 1 | 1;
 	if (!ports)
 		ports = alloc->suspects[host] = calloc(PORTS, sizeof(*ports));
 	if (!ports)
@@ -300,7 +307,8 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 		return;
 	ask.op = ALLOC_ASK_FORGET;
 	ask.holder = record->holder;
-	if (is_suspected_again(alloc, space->host, port, ask.holder))
+	ask.flags = record->closed_ms;
+	if (is_suspected_again(alloc, space->host, port, record))
 		alloc_serve(alloc, &ask);
 }
 

@@ -113,6 +113,8 @@ static __always_inline void serve_forget(void)
 		ask.result = lease_end(&lease);
 		return;
 	}
+	if (record->closed_ms != ask.flags)
+		return;
 	bpf_for_each_map_elem(&limbo, sharer_drop, &none, 0);
 	for (int i = 0; i < 64 && !ask.result && USERS(record->counts); i++)
 		ask.result = port_unuse(ask.host, ask.port, 0);
