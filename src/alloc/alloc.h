@@ -56,7 +56,7 @@ struct alloc_count {
 	uint64_t shared;       /* picks that shared a port with another destination */
 	uint64_t early_reuses; /* picks of a tuple that had not rested its time */
 	uint64_t conflicts;    /* picks that something else held */
-	uint64_t fallbacks;    /* left to the kernel: pool exhausted */
+	uint64_t fallbacks;    /* left to the kernel: no port for it in the pool */
 	uint64_t refusals;     /* refused: pool exhausted */
 	uint64_t releases;
 	uint64_t rests;

@@ -53,13 +53,13 @@ struct alloc_space {
 	__u32 pool;
 	__u32 protocol;
 	__u32 host;
-	__u32 is_listed;   /* user space has set aside what others hold */
-	__u32 aside_count; /* ports out of `unused` that no lease of ours holds */
+	__u32 is_listed; /* user space has set aside what others hold */
 	__u32 dense_count;
 	__u32 resting_count; /* tuples */
 	__u32 is_dropped; /* its pool is gone; the number is free when nothing rests or
 			     is held */
-	__u64 counter;	  /* of the PRF */
+	__u32 reserved;
+	__u64 counter; /* of the PRF */
 	__u32 chunk[ALLOC_GROUPS];
 	struct port_map unused;
 };
@@ -134,10 +134,9 @@ struct alloc_stats {
 	__u64 rests;
 	__u64 rests_cut_short;
 	__u64 table_full;
-	__u64 dense_built;
 	__u64 binds; /* to port 0: they cannot try twice, so what others hold is listed
 			often */
-	__u64 reserved[4];
+	__u64 reserved[5];
 };
 
 #define ALLOC_STAT_SLOTS 64

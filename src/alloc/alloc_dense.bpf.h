@@ -114,7 +114,6 @@ static __always_inline void dense_finish(struct dense *dense, __u32 number,
 	if (all->head != all->tail)
 		bpf_loop(ALLOC_RESTS, build_rest, &queueing, 0);
 	dense->state = DENSE_READY;
-	STAT_ADD(dense_built, 1);
 }
 
 /* Build the next slice. Returns 1 when the map is ready. */

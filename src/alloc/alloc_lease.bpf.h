@@ -417,7 +417,6 @@ static __always_inline int port_cool(struct port_record *record, struct lease *l
 	if (!space || space->is_dropped)
 		return port_unuse(lease->host, lease->port, 0);
 	record->flags = RECORD_FOREIGN;
-	__sync_fetch_and_add(&space->aside_count, 1);
 	return 1;
 }
 
@@ -475,12 +474,8 @@ __noinline int port_claim(struct lease *lease)
 	if (!record || !port_map_take(&space->unused, lease->port))
 		return 0;
 	if (USERS(record->counts) ||
-	    __sync_val_compare_and_swap(&record->holder, 0, holder_of(lease))) {
-		/* Held through another pool. Its bit stays out until it is free again.
-		 */
-		__sync_fetch_and_add(&space->aside_count, 1);
-		return 0;
-	}
+	    __sync_val_compare_and_swap(&record->holder, 0, holder_of(lease)))
+		return 0; /* held through another pool: its bit stays out until free */
 	record->space = lease->space;
 	record->flags = lease->destination ? 0 : RECORD_EXCLUSIVE;
 	record->last_cookie = lease->cookie;
@@ -533,20 +528,17 @@ __noinline int port_share(struct lease *lease)
  */
 __noinline int lease_set_aside(struct lease *lease, __u32 flags)
 {
-	struct alloc_space *space;
 	struct port_record *record;
 
 	if (!lease)
 		return 0;
 	record = record_of(lease->host, lease->port);
-	space = by_id(&spaces, lease->space);
-	if (!record || !space)
+	if (!record)
 		return 0;
 	if (record->holder != holder_of(lease) || USERS(record->counts) != 1)
 		return lease_end(lease);
 	record->flags = RECORD_FOREIGN | flags;
 	record->holder = 0;
-	__sync_fetch_and_add(&space->aside_count, 1);
 	return 1;
 }
 

@@ -70,10 +70,7 @@ static __always_inline void serve_return(void)
 		   is_member(space, ask.port)) {
 		ask.result = port_map_give(&space->unused, ask.port);
 	}
-	if (!ask.result)
-		return;
-	__sync_fetch_and_add(&space->aside_count, -1);
-	if (space->dense_count)
+	if (ask.result && space->dense_count)
 		bpf_loop(ALLOC_DENSE, open_again, &none, 0);
 }
 
