@@ -375,47 +375,6 @@ int alloc_verdict_map_fd(const struct alloc *alloc)
 	return bpf_map__fd(alloc->bpf->maps.verdicts);
 }
 
-void alloc_count(const struct alloc *alloc, struct alloc_count *ret)
-{
-	struct alloc_count sum = {0};
-
-	for (int i = 0; i < ALLOC_STAT_SLOTS; i++) {
-		const struct alloc_stats *part = &alloc->bpf->bss->stats[i];
-
-		sum.picks += part->picks;
-		sum.shared += part->shared;
-		sum.early_reuses += part->early_reuses;
-		sum.conflicts += part->conflicts;
-		sum.fallbacks += part->fallbacks;
-		sum.refusals += part->refusals;
-		sum.releases += part->releases;
-		sum.rests += part->rests;
-		sum.rests_cut_short += part->rests_cut_short;
-		sum.table_full += part->table_full;
-	}
-	*ret = sum;
-}
-
-int alloc_pool_count(const struct alloc *alloc, uint32_t pool,
-		     struct alloc_pool_count *ret)
-{
-	struct alloc_pool_count count = {.pool = pool};
-
-	if (!pool || pool >= ALLOC_POOLS || !alloc->pool_is_used[pool])
-		return -ENOENT;
-	count.capacity = alloc->pools[pool].members.count;
-	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
-		const struct alloc_space *space = &alloc->spaces[number];
-
-		if (!space->netns || space->pool != pool)
-			continue;
-		count.held += count.capacity - space->unused.count;
-		count.resting += space->resting_count;
-	}
-	*ret = count;
-	return 0;
-}
-
 void alloc_run_time(const struct alloc *alloc, uint64_t *ret_ns, uint64_t *ret_runs)
 {
 	struct bpf_program *program = NULL;

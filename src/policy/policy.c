@@ -66,3 +66,52 @@ int sharing_parse(const char *name, enum sharing *ret)
 	}
 	return -EINVAL;
 }
+
+static const char *const algorithm_names[] = {
+	[ALGORITHM_RANDOM] = "random",
+	[ALGORITHM_RANDOM_SIMPLE] = "random-simple",
+	[ALGORITHM_RANDOM_RETRY] = "random-retry",
+	[ALGORITHM_HASH] = "hash",
+	[ALGORITHM_DOUBLE_HASH] = "double-hash",
+	[ALGORITHM_INCREMENTS] = "increments",
+};
+
+#define ALGORITHM_COUNT (sizeof(algorithm_names) / sizeof(algorithm_names[0]))
+
+const char *algorithm_name(enum algorithm algorithm)
+{
+	return (size_t)algorithm < ALGORITHM_COUNT ? algorithm_names[algorithm] : NULL;
+}
+
+int algorithm_parse(const char *name, enum algorithm *ret)
+{
+	for (size_t i = 0; i < ALGORITHM_COUNT; i++) {
+		if (strcmp(algorithm_names[i], name) == 0) {
+			*ret = (enum algorithm)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *foreign_bind_name(enum foreign_bind what)
+{
+	static const char *const names[] = {
+		[FOREIGN_BIND_REPORT] = "report",
+		[FOREIGN_BIND_REFUSE] = "refuse",
+		[FOREIGN_BIND_ALLOW] = "allow",
+	};
+
+	return names[what];
+}
+
+int policy_manage_all(struct policy *policy)
+{
+	struct rule *rule;
+
+	if (policy->rule_count == POLICY_RULES_MAX)
+		return -ENOSPC;
+	rule = &policy->rules[policy->rule_count++];
+	*rule = (struct rule){.name = "everything", .pool = DEFAULT_NAME};
+	return 0;
+}
