@@ -160,22 +160,19 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 		return fault_set(fault, -errno,
 				 "cannot attach to the kernel's TCP tracepoints: %s",
 				 strerror(errno));
+	err = alloc_notice_open(alloc, fault);
+	if (err)
+		return err;
 	*ret = TAKE(alloc);
 	return 0;
-}
-
-static void attachment_end(struct attachment *attachment)
-{
-	for (int i = 0; i < HOOK_COUNT; i++)
-		bpf_link__destroy(attachment->links[i]);
 }
 
 void alloc_close(struct alloc *alloc)
 {
 	if (!alloc)
 		return;
-	for (size_t i = 0; i < alloc->attachment_count; i++)
-		attachment_end(&alloc->attachments[i]);
+	alloc_detach_all(alloc);
+	alloc_notice_close(alloc);
 	if (alloc->bpf) {
 		unmap_memory(alloc->bpf->maps.pools, alloc->pools);
 		unmap_memory(alloc->bpf->maps.spaces, alloc->spaces);
@@ -233,6 +230,7 @@ int alloc_add_pool(struct alloc *alloc, const struct pool *pool, uint32_t *ret_p
 	write_pool(&alloc->pools[number], pool);
 	alloc_count_number(alloc, number, &alloc->before[number]);
 	alloc->pool_is_used[number] = true;
+	alloc_hooks_guard(alloc);
 	*ret_pool = number;
 	return 0;
 }
@@ -243,61 +241,8 @@ void alloc_remove_pool(struct alloc *alloc, uint32_t pool)
 		if (alloc->spaces[number].netns && alloc->spaces[number].pool == pool)
 			alloc_drop_space(alloc, number);
 	alloc->pool_is_used[pool] = false;
+	alloc_hooks_guard(alloc);
 	alloc_reap_hosts(alloc);
-}
-
-static int attach_hooks(struct alloc *alloc, int cgroup_fd,
-			struct attachment *attachment, struct fault *fault)
-{
-	struct bpf_program *const hooks[HOOK_COUNT] = {
-		alloc->bpf->progs.alloc_sock_release, alloc->bpf->progs.alloc_bind4,
-		alloc->bpf->progs.alloc_bind6,	      alloc->bpf->progs.alloc_connect4,
-		alloc->bpf->progs.alloc_connect6,
-	};
-
-	for (int i = 0; i < HOOK_COUNT; i++) {
-		attachment->links[i] = bpf_program__attach_cgroup(hooks[i], cgroup_fd);
-		if (!attachment->links[i])
-			return fault_set(fault, -errno,
-					 "cannot attach %s to the cgroup: %s",
-					 bpf_program__name(hooks[i]), strerror(errno));
-	}
-	return 0;
-}
-
-int alloc_attach(struct alloc *alloc, int cgroup_fd, uint64_t cgroup_id, uint32_t pool,
-		 struct fault *fault)
-{
-	struct alloc_attachment remembers = {.pool = pool};
-	struct attachment attachment = {.cgroup_id = cgroup_id};
-	int err;
-
-	if (alloc->attachment_count == ATTACHMENTS_MAX)
-		return fault_set(fault, -ENOSPC,
-				 "no more than %d managed cgroups at once",
-				 ATTACHMENTS_MAX);
-	err = attach_hooks(alloc, cgroup_fd, &attachment, fault);
-	if (!err && bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.attachments),
-					&cgroup_id, &remembers, BPF_ANY))
-		err = fault_set(fault, -errno, "cannot give the cgroup its pool: %s",
-				strerror(errno));
-	if (err) {
-		attachment_end(&attachment);
-		return err;
-	}
-	alloc->attachments[alloc->attachment_count++] = attachment;
-	return 0;
-}
-
-void alloc_detach(struct alloc *alloc, uint64_t cgroup_id)
-{
-	for (size_t i = 0; i < alloc->attachment_count; i++) {
-		if (alloc->attachments[i].cgroup_id != cgroup_id)
-			continue;
-		attachment_end(&alloc->attachments[i]);
-		alloc->attachments[i] = alloc->attachments[--alloc->attachment_count];
-		return;
-	}
 }
 
 uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask)
@@ -373,6 +318,8 @@ void alloc_tick(struct alloc *alloc)
 
 	/* Without new numbers the old key stays: it is secret as well. */
 	new_key(&alloc->bpf->bss->draw_key);
+	alloc_notice_tick(alloc);
+	alloc_hooks_tick(alloc);
 	alloc_serve(alloc, &sweep);
 	alloc_list_new(alloc);
 	if (needs_reconciling(alloc) || ++alloc->ticks % RECONCILE_TICKS == 0) {

@@ -206,7 +206,7 @@ struct alloc_attachment {
 	__u32 pool;
 	__u32 space_tcp;
 	__u32 space_udp;
-	__u32 reserved;
+	__u32 is_rewritten; /* a program of others runs after our connect hooks */
 };
 
 struct alloc_stats {

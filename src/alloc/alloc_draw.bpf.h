@@ -33,6 +33,14 @@ __noinline __u32 draw_below(__u32 space_number, __u32 destination, __u32 n)
 		n);
 }
 
+static __always_inline __u32 lease_sharing(const struct lease *lease,
+					   const struct alloc_pool *pool,
+					   __u32 protocol)
+{
+	return lease->rest_flags & LEASE_UNSHARED ? ALLOC_SHARING_NEVER
+						  : sharing_of(pool, protocol);
+}
+
 static __always_inline bool tuple_rests(struct lease *lease)
 {
 	struct alloc_host *host = by_id(&hosts, lease->host);
@@ -74,16 +82,12 @@ __noinline int draw_unused(struct lease *lease)
 	if (rank == PICK_AGAIN)
 		return 0;
 	lease->port = port_map_select(&space->unused, rank);
-	if (lease->destination) {
-		if (tuple_rests(lease))
-			return 0;
-	} else {
+	if (!lease->destination || (lease->rest_flags & LEASE_UNSHARED)) {
 		struct port_record *record = record_in(space->chunk, lease->port);
 
-		if (!record || port_is_warm(record, space->protocol, lease->now_ns))
-			return 0;
+		return record && !port_is_warm(record, space->protocol, lease->now_ns);
 	}
-	return 1;
+	return !tuple_rests(lease);
 }
 
 /* Take lease->port as its first or as one more user. */
@@ -448,8 +452,9 @@ __noinline int lease_draw(struct lease *lease)
 	lease->host = space->host;
 	/* A socket that binds for itself alone shares nothing and rests nowhere. */
 	may_be_dense = lease->destination && knows_tuples(pool, space->protocol);
-	shares = may_be_dense ? sharing_of(pool, space->protocol) : ALLOC_SHARING_NEVER;
-	if (space->dense_count && may_be_dense)
+	shares = may_be_dense ? lease_sharing(lease, pool, space->protocol)
+			      : ALLOC_SHARING_NEVER;
+	if (space->dense_count && may_be_dense && !(lease->rest_flags & LEASE_UNSHARED))
 		number = dense_ready(lease, 0);
 	if (shares != ALLOC_SHARING_ALWAYS && !number) {
 		for (int i = 0; i < DRAWS; i++) {
@@ -466,7 +471,8 @@ __noinline int lease_draw(struct lease *lease)
 			met++;
 		}
 	}
-	if (!lease->destination || (!met && !number && shares == ALLOC_SHARING_NEVER))
+	if (!lease->destination || (lease->rest_flags & LEASE_UNSHARED) ||
+	    (!met && !number && shares == ALLOC_SHARING_NEVER))
 		return 0;
 	if (!may_be_dense)
 		return draw_scanned(lease, ALLOC_SHARING_NEVER);

@@ -19,6 +19,8 @@
 #define LEASE_INSISTS  0x200 /* it has the port, and takes the tuple though it rests */
 #define LEASE_NO_ROOM  0x400 /* a table is full: the kernel picks */
 #define LEASE_NO_RING  0x800 /* the ring is full, of this user's rests */
+#define LEASE_LOOPBACK 0x10000 /* the destination is this host */
+#define LEASE_UNSHARED 0x20000 /* no port is shared now, whatever the pool says */
 
 /* A socket that asks for a port, or has one. */
 struct lease {
@@ -678,8 +680,13 @@ __noinline int port_claim(struct lease *lease)
 	/* Held through another pool, or a listener's: its bit stays out until free. */
 	was = record->holder;
 	if (USERS(record->counts) || PRINT(was) || (record->mark & RECORD_LISTENED) ||
-	    __sync_val_compare_and_swap(&record->holder, was, holder_of(lease)) != was)
+	    __sync_val_compare_and_swap(&record->holder, was, holder_of(lease)) !=
+		    was) {
+		/* What a program bound is given back here when it closes. */
+		if ((record->mark & RECORD_PROGRAM) && !record_space(record))
+			record_mark(record, lease->space);
 		return 0;
+	}
 	mark = lease->space;
 	if (!lease->destination)
 		mark |= RECORD_EXCLUSIVE;

@@ -118,8 +118,9 @@ struct {
 			__uint(type, BPF_MAP_TYPE_ARRAY);
 			__uint(max_entries, ALLOC_BLOCK);
 			__uint(map_flags, BPF_F_MMAPABLE);
-			__type(key, __u32);
-			__type(value, struct record_chunk);
+			/* By size: clang gives libbpf no type this deep. */
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct record_chunk));
 		});
 } chunks SEC(".maps");
 

@@ -6,14 +6,16 @@
 #include "alloc/alloc.h"
 #include "alloc/alloc_abi.h"
 
-#define HOOK_COUNT	5
+#define HOOK_COUNT	7
 #define ATTACHMENTS_MAX 256
 
 struct alloc_bpf;
 struct bpf_link;
+struct ring_buffer;
 
 struct attachment {
 	uint64_t cgroup_id;
+	int cgroup_fd;
 	struct bpf_link *links[HOOK_COUNT];
 };
 
@@ -35,6 +37,10 @@ struct alloc {
 	bool pool_is_used[ALLOC_POOLS];
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
+	struct ring_buffer *notices;
+	alloc_notice_fn *notice; /* NULL: nobody asks */
+	void *notice_arg;
+	uint64_t notices_dropped; /* at the last poll */
 	uint64_t ticks;
 	uint64_t reasons; /* to reconcile, counted, at the last tick */
 	unsigned int absences[ALLOC_SPACES];  /* reconcilings in a row that did not meet
@@ -51,6 +57,18 @@ struct alloc {
 	 * NULL: none had. */
 	uint64_t *suspects[ALLOC_HOSTS];
 };
+
+int alloc_notice_open(struct alloc *alloc, struct fault *fault);
+void alloc_notice_close(struct alloc *alloc);
+void alloc_notice_tick(struct alloc *alloc); /* a new second: notices are sent again */
+
+/* Tell the hooks which ports are in a pool. */
+void alloc_hooks_guard(struct alloc *alloc);
+
+void alloc_detach_all(struct alloc *alloc);
+
+/* Look for programs of others that run after our connect hooks. */
+void alloc_hooks_tick(struct alloc *alloc);
 
 /* Put one question to the program `serve`: its result, or 0. */
 uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask);

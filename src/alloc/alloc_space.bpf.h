@@ -46,6 +46,23 @@ struct chunking {
 	__u32 reserved;
 };
 
+/* Has the maker its part of the chunks? */
+static __always_inline bool user_has_chunks(__u32 maker)
+{
+	struct alloc_user *user = user_at(maker);
+
+	return user && user->chunks >= ALLOC_CHUNKS / ALLOC_USER_PART;
+}
+
+static __noinline int user_take_chunk(__u32 maker)
+{
+	struct alloc_user *user = user_at(maker);
+
+	if (user)
+		__sync_fetch_and_add(&user->chunks, 1);
+	return 0;
+}
+
 /* Give the host the records of one group of 1,024 ports, if the pool has any there. */
 static long chunk_make(__u32 i, void *arg)
 {
@@ -53,7 +70,6 @@ static long chunk_make(__u32 i, void *arg)
 	struct alloc_host *host = by_id(&hosts, chunking->host);
 	struct alloc_pool *pool = by_id(&pools, chunking->pool);
 	__u64 group = i, quarter = (__u64)i << 2;
-	struct alloc_user *maker;
 	__u32 number;
 
 	if (!host || !pool)
@@ -64,9 +80,7 @@ static long chunk_make(__u32 i, void *arg)
 	    !(pool->members.per_256[quarter] | pool->members.per_256[quarter + 1] |
 	      pool->members.per_256[quarter + 2] | pool->members.per_256[quarter + 3]))
 		return 0;
-	maker = user_at(host->maker);
-	if ((maker && maker->chunks >= ALLOC_CHUNKS / ALLOC_USER_PART) ||
-	    bpf_map_pop_elem(&free_chunks, &number)) {
+	if (user_has_chunks(host->maker) || bpf_map_pop_elem(&free_chunks, &number)) {
 		chunking->failed = 1;
 		return 1;
 	}
@@ -74,10 +88,8 @@ static long chunk_make(__u32 i, void *arg)
 		bpf_map_push_elem(&free_chunks, &number, 0);
 		return 0;
 	}
-	if (maker) {
-		__sync_fetch_and_add(&maker->chunks, 1);
-		__sync_fetch_and_add(&host->chunk_count, 1);
-	}
+	__sync_fetch_and_add(&host->chunk_count, 1);
+	user_take_chunk(host->maker);
 	return 0;
 }
 
@@ -95,44 +107,53 @@ static long space_fill(__u32 i, void *arg)
 	struct alloc_space *space = by_id(&spaces, filling->space);
 	struct alloc_host *host = by_id(&hosts, filling->host);
 	struct alloc_pool *pool = by_id(&pools, filling->pool);
+	__u64 group = i, super = i;
 
 	if (!space || !host || !pool || i >= 1024)
 		return 1;
 	space->unused.words[i] = pool->members.words[i];
 	if (i < 256)
 		space->unused.per_256[i] = pool->members.per_256[i];
-	if (i < ALLOC_GROUPS)
-		space->chunk[i] = host->chunk[i];
-	if (i < 16)
-		space->unused.per_4096[i] = pool->members.per_4096[i];
-	if (i == 0)
-		space->unused.count = pool->members.count;
+	PICK_BOUND(group, 63);
+	space->chunk[group] = host->chunk[group];
+	PICK_BOUND(super, 15);
+	space->unused.per_4096[super] = pool->members.per_4096[super];
+	space->unused.count = pool->members.count;
 	return 0;
 }
 
 /* One more space on the maker's account, unless it has its part of all. */
-static __always_inline bool maker_takes(struct alloc_user *maker)
+static __always_inline bool user_take_space(__u32 maker)
 {
-	if (!maker)
+	struct alloc_user *user = user_at(maker);
+
+	if (!user)
 		return true;
-	if (maker->spaces >= ALLOC_SPACES / ALLOC_USER_PART)
+	if (user->spaces >= ALLOC_SPACES / ALLOC_USER_PART)
 		return false;
-	__sync_fetch_and_add(&maker->spaces, 1);
+	__sync_fetch_and_add(&user->spaces, 1);
 	return true;
+}
+
+static __always_inline void user_return_space(__u32 maker)
+{
+	struct alloc_user *user = user_at(maker);
+
+	if (user)
+		__sync_fetch_and_add(&user->spaces, -1);
 }
 
 /* Once the host has all its records: make the space. 0: a table is full. */
 __noinline int space_add(__u64 netns, __u32 pool, __u32 protocol, __u32 host,
-			 __u32 maker_number)
+			 __u32 maker)
 {
 	struct alloc_space_key key = {
 		.netns = netns, .pool = pool, .protocol = protocol};
 	struct filling filling = {.pool = pool, .host = host};
-	struct alloc_user *maker = user_at(maker_number);
 	__u32 *known, number = 0;
 	struct alloc_space *space;
 
-	if (!maker_takes(maker))
+	if (!user_take_space(maker))
 		return 0;
 	if (!bpf_map_pop_elem(&free_spaces, &number)) {
 		space = by_id(&spaces, number);
@@ -142,7 +163,7 @@ __noinline int space_add(__u64 netns, __u32 pool, __u32 protocol, __u32 host,
 		space->pool = pool;
 		space->protocol = protocol;
 		space->host = host;
-		space->maker = maker_number;
+		space->maker = maker;
 		space->is_listed = 0;
 		bpf_loop(1024, space_fill, &filling, 0);
 		space->netns = netns;
@@ -151,8 +172,7 @@ __noinline int space_add(__u64 netns, __u32 pool, __u32 protocol, __u32 host,
 		space->netns = 0;
 		bpf_map_push_elem(&free_spaces, &number, 0);
 	}
-	if (maker)
-		__sync_fetch_and_add(&maker->spaces, -1);
+	user_return_space(maker);
 	known = bpf_map_lookup_elem(&space_ids, &key);
 	return known ? *known : 0;
 }
@@ -183,13 +203,13 @@ __noinline int space_make(__u64 netns, __u32 pool, __u32 protocol, __u32 uid)
 	return space_add(netns, pool, protocol, chunking.host, maker);
 }
 
-/* The space of this attachment's pool in the socket's namespace, 0: none. */
-static __always_inline __u32 space_of(struct alloc_attachment *attachment, __u64 netns,
-				      __u32 protocol, __u32 uid)
+/* The space of the pool in the socket's namespace, 0: none. */
+static __always_inline __u32 space_of(struct alloc_attachment *attachment, __u32 pool,
+				      __u64 netns, __u32 protocol, __u32 uid)
 {
 	__u32 *last = protocol == IPPROTO_TCP_NUMBER ? &attachment->space_tcp
 						     : &attachment->space_udp;
-	__u32 number = *last, pool = attachment->pool;
+	__u32 number = *last;
 	struct alloc_space *space = by_id(&spaces, number);
 
 	if (space && space_fits(space, netns, pool, protocol))

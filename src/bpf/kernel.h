@@ -46,6 +46,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_reuse : 4;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie; /* 0: none was asked for yet */
 	struct in6_addr skc_v6_daddr;
@@ -76,6 +77,15 @@ struct inet_sock {
 	__be32 inet_saddr;
 	__be16 inet_sport;
 	unsigned long inet_flags;
+	__u32 local_port_range; /* IP_LOCAL_PORT_RANGE; 0: none */
+};
+
+/* From 6.3 on, before it was one word. */
+struct inet_sock___range_of_two {
+	struct {
+		__u16 lo;
+		__u16 hi;
+	} local_port_range;
 };
 
 /* Before 6.6 (commit 3f7e753206bb) the flag was a bit of its own. */
@@ -118,6 +128,7 @@ struct super_block {
 struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_generation;
 };
 
 struct dentry {
@@ -152,6 +163,40 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct fdtable {
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct cred {
+	kuid_t euid;
+};
+
+struct kernfs_node {
+	const char *name;
+	__u64 id;
+};
+
+struct cgroup_root {
+	int hierarchy_id; /* 0: cgroup2 */
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
 typedef struct {
 	int counter;
 } atomic_t;
@@ -167,8 +212,14 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct mm_struct *mm;
+	const struct cred *cred; /* whose rights it has, not who owns it */
+	struct files_struct *files;
 	struct signal_struct *signal;
 	char comm[16];
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 struct linux_binprm;

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * alloc_close.bpf.h - where the kernel lets go of a port, and what it tells before:
+ * where a connection really goes, and that a socket listens.
+ */
+#ifndef ALLOC_CLOSE_BPF_H
+#define ALLOC_CLOSE_BPF_H
+
+#include "alloc/alloc_guard.bpf.h"
+
+/* How long the tuple rests after this close, and under which rules. */
+static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
+					int old_state)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+	bool waits =
+		(old_state == TCP_FIN_WAIT2 || old_state == TCP_CLOSING) && !sk->sk_err;
+	__u64 rest_ns;
+
+	if (!tcp || !pool || (!waits && !pool->quarantine_all))
+		return;
+	rest_ns = pool->quarantine_ns;
+	/* Without timestamps the kernel refuses a tuple in TIME_WAIT (RFC 6191). */
+	if (waits && !BPF_CORE_READ_BITFIELD(tcp, rx_opt.tstamp_ok)) {
+		if (rest_ns < TIME_WAIT_NS)
+			rest_ns = TIME_WAIT_NS;
+		lease->rest_flags |= REST_NOT_EARLY;
+	}
+	if (!rest_ns)
+		return;
+	/* The peer has not closed yet: tcp_fin_timeout may pass before TIME_WAIT
+	 * begins. */
+	if (waits && old_state == TCP_FIN_WAIT2 &&
+	    !(sk->__sk_common.skc_flags >> SOCK_DONE & 1)) {
+		rest_ns += TIME_WAIT_NS;
+		lease->rest_flags |= lease->local ? REST_PEER_OPEN : REST_NOT_EARLY;
+	}
+	if (waits && pool->sharing == ALLOC_SHARING_NEVER)
+		lease->rest_flags |= REST_NOT_EARLY | REST_HOLDS_PORT;
+	lease->rest_until_ns = lease->now_ns + rest_ns;
+}
+
+/* A port that is not shared stays bound until its socket is closed, not only its
+ * connection. */
+static __always_inline bool waits_for_close(const struct lease *lease, struct sock *sk)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+
+	return pool && pool->sharing == ALLOC_SHARING_NEVER && sk->sk_socket &&
+	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
+}
+
+/* The lease this TCP socket may have; false: its port is none that we give in its host.
+ */
+static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
+{
+	const __u32 *v6 = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
+	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32;
+	__u32 remote[4] = {0, 0, bpf_htonl(0xffff), sk->__sk_common.skc_daddr};
+	__u32 source[4] = {0, 0, 0, sk->__sk_common.skc_rcv_saddr};
+	bool is_v4 = sk->__sk_common.skc_family != AF_INET6;
+
+	if (sk->__sk_common.skc_num < 1024)
+		return false;
+	lease->host =
+		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
+	if (!lease->host)
+		return false;
+	lease->port = sk->__sk_common.skc_num;
+	lease->cookie = bpf_get_socket_cookie(sk);
+	lease->now_ns = bpf_ktime_get_boot_ns();
+	lease->uid = sk->sk_uid.val;
+	if (!is_v4) {
+		for (int i = 0; i < 4; i++) {
+			remote[i] = v6[i];
+			source[i] = local[i];
+		}
+		is_v4 = !source[0] && !source[1] && source[2] == bpf_htonl(0xffff);
+	}
+	if (is_v4)
+		lease->local = source[3];
+	lease_aim(lease, remote, sk->__sk_common.skc_dport,
+		  BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDADDR_LOCK ? source
+										: NULL);
+	return true;
+}
+
+/*
+ * A listener: nobody is given its port while it lives, nor for an hour after where the
+ * program named the port. One of ours, bound to port 0, has a lease already.
+ */
+static __always_inline void listener_bar(struct sock *sk)
+{
+	struct port_record *record;
+	struct lease lease = {};
+
+	if (!is_guarded(sk->__sk_common.skc_num))
+		return;
+	lease.host =
+		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
+	if (!lease.host)
+		return;
+	lease.port = sk->__sk_common.skc_num;
+	lease.cookie = bpf_get_socket_cookie(sk);
+	record = record_of(lease.host, lease.port);
+	if (record && !is_held_by(record, lease.cookie))
+		port_bar(&lease,
+			 BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK
+				 ? RECORD_LISTENED
+				 : 0);
+}
+
+/*
+ * Another program's hook, after ours, sent the connection elsewhere: the lease follows.
+ * No port is shared until user space has looked who does this: two that asked
+ * for different destinations may come out at the same.
+ */
+static __noinline int lease_redirect(struct lease *lease)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+
+	settings.is_rewritten = 1;
+	if (!record)
+		return 0;
+	lease->space = record_space(record);
+	return lease_follow(lease);
+}
+
+/* The connection is about to send its SYN: does it go where the hook was told? */
+static __always_inline void syn_check(struct sock *sk)
+{
+	const __u32 *v6 = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
+	__u32 address[4] = {0, 0, bpf_htonl(0xffff), sk->__sk_common.skc_daddr};
+	struct verdict *verdict = verdict_slot();
+	struct lease lease = {};
+
+	if (!verdict || verdict->picked_by != EVENT_PICKED_SRCPORT ||
+	    verdict->cookie != bpf_get_socket_cookie(sk))
+		return;
+	if (sk->__sk_common.skc_family == AF_INET6) {
+		address[0] = v6[0];
+		address[1] = v6[1];
+		address[2] = v6[2];
+		address[3] = v6[3];
+	}
+	if (verdict->fold == destination_fold(address, sk->__sk_common.skc_dport) ||
+	    !lease_of(&lease, sk))
+		return;
+	lease_redirect(&lease);
+}
+
+static __always_inline void lease_close(struct lease *lease, struct sock *sk,
+					int old_state)
+{
+	rest_decide(lease, sk, old_state);
+	if (lease->rest_until_ns)
+		ring_make_room(lease);
+	if (!lease_end(lease))
+		port_unbar(lease);
+}
+
+/* Read a field of the kernel's socket, which is what this context points at. */
+#define READ_SOCK(ctx, field, to)                                     \
+	bpf_probe_read_kernel(                                        \
+		(to), bpf_core_field_size(struct sock_common, field), \
+		(void *)(ctx) + bpf_core_field_offset(struct sock_common, field))
+
+/* Where this socket goes, or went, read from behind the context. */
+static __always_inline void aim_of(struct lease *lease, struct bpf_sock *ctx)
+{
+	__u32 remote[4] = {0, 0, bpf_htonl(0xffff), 0}, source[4] = {};
+	bool is_v6 = ctx->family == AF_INET6;
+	__be16 port = 0;
+
+	if (is_v6) {
+		READ_SOCK(ctx, skc_v6_daddr, remote);
+		READ_SOCK(ctx, skc_v6_rcv_saddr, source);
+	} else {
+		READ_SOCK(ctx, skc_daddr, &remote[3]);
+		READ_SOCK(ctx, skc_rcv_saddr, &source[3]);
+	}
+	READ_SOCK(ctx, skc_dport, &port);
+	lease_aim(lease, remote, port,
+		  BPF_CORE_READ_BITFIELD_PROBED((struct sock *)ctx, sk_userlocks) &
+				  SOCK_BINDADDR_LOCK
+			  ? source
+			  : NULL);
+}
+
+/* Is it one of UDP, in a pool where tuples rest after every close? */
+static __always_inline void rest_datagrams(struct lease *lease)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+
+	if (!pool || !pool->quarantine_all || !pool->quarantine_ns)
+		return;
+	lease->rest_until_ns = lease->now_ns + pool->quarantine_ns;
+	ring_make_room(lease);
+}
+
+#endif /* ALLOC_CLOSE_BPF_H */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * alloc_guard.bpf.h - ports of pools that programs bind by themselves, and listeners.
+ *
+ * A port that a program bound is barred at once: it is given to nobody until its socket
+ * has closed. One that listens stays barred until user space ends it, an hour after it
+ * closed.
+ */
+#ifndef ALLOC_GUARD_BPF_H
+#define ALLOC_GUARD_BPF_H
+
+#include "alloc/alloc_hook.bpf.h"
+#include "alloc/alloc_lease.bpf.h"
+
+/*
+ * Bar the port. With leases on it (another program may bind there with
+ * SO_REUSEPORT), no more are given, and a listener's mark outlives them.
+ */
+__noinline int port_bar(struct lease *lease, __u32 flags)
+{
+	struct port_record *record;
+	__u64 was;
+
+	if (!lease)
+		return 0;
+	record = record_of(lease->host, lease->port);
+	if (!record)
+		return 0;
+	was = record->holder;
+	if (USERS(record->counts) || PRINT(was) ||
+	    __sync_val_compare_and_swap(&record->holder, was, holder_of(lease)) !=
+		    was) {
+		record_mark(record, flags & RECORD_LISTENED);
+		return 1;
+	}
+	record_mark(record, flags | RECORD_FOREIGN);
+	__sync_fetch_and_add(&record->counts, 1);
+	return 1;
+}
+
+/* The program's socket let go of a port it had bound itself. */
+__noinline int port_unbar(struct lease *lease)
+{
+	struct port_record *record;
+
+	if (!lease)
+		return 0;
+	record = record_of(lease->host, lease->port);
+	if (!record || !(record->mark & RECORD_PROGRAM) ||
+	    (__u32)record->holder != (__u32)lease->cookie)
+		return 0;
+	record->closed_s = record_clock(lease->now_ns);
+	if ((record->mark & RECORD_LISTENED))
+		return 1;
+	record_unmark(record, RECORD_FOREIGN | RECORD_PROGRAM);
+	return port_unuse(lease->host, lease->port, 0);
+}
+
+static __noinline int guard_tell(struct bpf_sock_addr *ctx, const __u32 *address,
+				 __u32 pool, bool is_refused)
+{
+	struct notice_brief what = {
+		.kind = ALLOC_NOTICE_FOREIGN_BIND,
+		.reason = ALLOC_REASON_GUARD,
+		.is_refused = is_refused,
+		.pool = pool,
+		.port = bpf_ntohs(ctx->user_port),
+	};
+
+	notice_send(ctx, &what, address);
+	STAT_ADD(pool, foreign_binds, !is_refused);
+	STAT_ADD(pool, refusals[ALLOC_REASON_GUARD], is_refused);
+	if (!is_refused)
+		return 1;
+	bpf_set_retval(-EADDRINUSE_NUMBER);
+	return 0;
+}
+
+/* The first pool that has the port. */
+struct pool_search {
+	__u32 port;
+	__u32 found;
+};
+
+static long pool_with_port(__u32 i, void *arg)
+{
+	struct pool_search *search = arg;
+	struct alloc_pool *pool = by_id(&pools, i);
+
+	if (!pool || !pool->members.count ||
+	    !port_map_has(&pool->members, search->port))
+		return 0;
+	search->found = i;
+	return 1;
+}
+
+/* Is the port held by a lease that the kernel would let this socket join? */
+static __always_inline bool is_open_to_theft(const struct port_record *record,
+					     struct inet_sock *inet, __u64 cookie)
+{
+	return record && USERS(record->counts) && !(record->mark & RECORD_FOREIGN) &&
+	       (__u32)record->holder != (__u32)cookie && inet && is_reused(inet);
+}
+
+/*
+ * bind() to a port of a pool. A program that a rule (or its run) leads to that pool may
+ * have it; another is reported, refused or allowed as the policy says. Nobody may
+ * join a port that is given out: SO_REUSEADDR on both sides, which we set on ours,
+ * would let a stranger listen there.
+ */
+static __noinline int guard_bind(struct bpf_sock_addr *ctx, const __u32 *address)
+{
+	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
+	__u64 netns = bpf_get_netns_cookie(ctx), cookie = bpf_get_socket_cookie(ctx);
+	struct pool_search search = {.port = bpf_ntohs(ctx->user_port)};
+	struct alloc_pool *pool = by_id(&pools, attachment->pool);
+	__u32 host = host_of(netns, ctx->protocol);
+	struct verdict *verdict = verdict_slot();
+
+	if (!host)
+		return 1;
+	bpf_loop(ALLOC_POOLS, pool_with_port, &search, 0);
+	if (is_open_to_theft(record_of(host, search.port), inet_of(ctx), cookie))
+		return guard_tell(ctx, address, search.found, true);
+	if (settings.foreign_bind == FOREIGN_BIND_ALLOWS)
+		return 1;
+	if (attachment->pool) {
+		if (pool && port_map_has(&pool->members, search.port)) {
+			if (verdict) {
+				verdict->pool = attachment->pool;
+				verdict->picked_by = EVENT_PICKED_PROGRAM;
+				verdict->is_of_run = true;
+				verdict->cookie = cookie;
+			}
+			return 1;
+		}
+	} else if (is_decided(verdict, cookie) ||
+		   match_may_use(match_process(netns, ctx->protocol), search.port)) {
+		return 1;
+	}
+	return guard_tell(ctx, address, search.found,
+			  settings.foreign_bind == FOREIGN_BIND_REFUSES);
+}
+
+#endif /* ALLOC_GUARD_BPF_H */
