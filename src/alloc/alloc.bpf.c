@@ -7,6 +7,7 @@
  * returns without one, and the kernel picks.
  */
 #include "alloc/alloc_draw.bpf.h"
+#include "alloc/alloc_match_track.bpf.h"
 #include "alloc/alloc_serve.bpf.h"
 #include "alloc/alloc_space.bpf.h"
 

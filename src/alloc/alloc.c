@@ -143,6 +143,8 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 		err = map_all(alloc, fault);
 	if (!err)
 		err = fill_all(alloc, fault);
+	if (!err)
+		err = alloc_rules_open(alloc, fault);
 	if (err)
 		return err;
 	err = new_key(&alloc->bpf->bss->draw_key);
@@ -173,6 +175,7 @@ void alloc_close(struct alloc *alloc)
 		return;
 	for (size_t i = 0; i < alloc->attachment_count; i++)
 		attachment_end(&alloc->attachments[i]);
+	alloc_rules_close(alloc);
 	if (alloc->bpf) {
 		unmap_memory(alloc->bpf->maps.pools, alloc->pools);
 		unmap_memory(alloc->bpf->maps.templates, alloc->templates);
@@ -364,6 +367,7 @@ void alloc_tick(struct alloc *alloc)
 	new_key(&alloc->bpf->bss->draw_key);
 	alloc_serve(alloc, &sweep);
 	alloc_list_new(alloc);
+	alloc_rules_tick(alloc);
 	if (needs_reconciling(alloc) || ++alloc->ticks % RECONCILE_TICKS == 0) {
 		alloc_reconcile(alloc);
 		alloc_reap_hosts(alloc);

@@ -11,6 +11,7 @@
 
 struct alloc_bpf;
 struct bpf_link;
+struct alloc_rules;
 
 struct attachment {
 	uint64_t cgroup_id;
@@ -36,7 +37,18 @@ struct alloc {
 	/* By host, by port: the holder that had no socket at the last reconciling.
 	 * NULL: none had. */
 	uint64_t *suspects[ALLOC_HOSTS];
+	struct alloc_rules *rules;
 };
+
+/* The rules: none yet. Closing is to come before the BPF object goes. */
+int alloc_rules_open(struct alloc *alloc, struct fault *fault);
+void alloc_rules_close(struct alloc *alloc);
+
+/* Find what rules name and is new or changed: executables and namespaces. */
+void alloc_rules_tick(struct alloc *alloc);
+
+/* Cgroups, processes and executables that fit a rule and found the table full. */
+uint64_t alloc_rules_missed(const struct alloc *alloc);
 
 /* Put one question to the program `serve`: its result, or 0. */
 uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask);

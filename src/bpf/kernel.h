@@ -113,6 +113,7 @@ struct super_block {
 struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	__u32 i_generation;
 };
 
 struct dentry {
@@ -147,6 +148,44 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct fdtable {
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t euid;
+};
+
+struct kernfs_node {
+	const char *name;
+	__u64 id;
+};
+
+struct cgroup_root {
+	int hierarchy_id; /* 0: cgroup2 */
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
 typedef struct {
 	int counter;
 } atomic_t;
@@ -162,8 +201,14 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct mm_struct *mm;
+	const struct cred *cred; /* whose rights it has, not who owns it */
+	struct files_struct *files;
 	struct signal_struct *signal;
 	char comm[16];
+};
+
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 struct linux_binprm;
