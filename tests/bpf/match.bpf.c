@@ -12,7 +12,12 @@ struct {
 } seen SEC(".maps");
 
 /* How often this rule led to this pool. */
-__u64 pairs[SEEN_RULES * SEEN_POOLS];
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct match_pairs);
+} pairs SEC(".maps");
 
 static __always_inline void judge(struct bpf_sock_addr *ctx, const __u32 *address)
 {
@@ -20,6 +25,7 @@ static __always_inline void judge(struct bpf_sock_addr *ctx, const __u32 *addres
 	__u32 port = bpf_ntohs(ctx->user_port);
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct match_seen now = {};
+	struct match_pairs *all = by_id(&pairs, 0);
 	__u64 pair;
 
 	now.rule = match_first(match, address, address ? port : 0);
@@ -28,8 +34,8 @@ static __always_inline void judge(struct bpf_sock_addr *ctx, const __u32 *addres
 	if (!address)
 		now.may_use = match_may_use(match, port);
 	pair = now.rule * SEEN_POOLS + now.pool;
-	if (pair < SEEN_RULES * SEEN_POOLS)
-		__sync_fetch_and_add(&pairs[pair], 1);
+	if (all && pair < SEEN_RULES * SEEN_POOLS)
+		__sync_fetch_and_add(&all->count[pair], 1);
 	bpf_map_update_elem(&seen, &tgid, &now, BPF_ANY);
 }
 

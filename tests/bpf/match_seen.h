@@ -3,6 +3,10 @@
 #ifndef TESTS_BPF_MATCH_SEEN_H
 #define TESTS_BPF_MATCH_SEEN_H
 
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
 #define SEEN_RULES 65 /* number + 1; 0: none */
 #define SEEN_POOLS 16
 
@@ -11,6 +15,10 @@ struct match_seen {
 	__u32 pool;
 	__u32 may_use; /* bind() alone */
 	__u32 reserved;
+};
+
+struct match_pairs {
+	__u64 count[SEEN_RULES * SEEN_POOLS];
 };
 
 #endif /* TESTS_BPF_MATCH_SEEN_H */
