@@ -145,6 +145,8 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 		err = map_all(alloc, fault);
 	if (!err)
 		err = fill_all(alloc, fault);
+	if (!err)
+		err = alloc_rules_open(alloc, fault);
 	if (err)
 		return err;
 	err = new_key(&alloc->bpf->bss->draw_key);
@@ -173,6 +175,7 @@ void alloc_close(struct alloc *alloc)
 		return;
 	alloc_detach_all(alloc);
 	alloc_notice_close(alloc);
+	alloc_rules_close(alloc);
 	if (alloc->bpf) {
 		unmap_memory(alloc->bpf->maps.pools, alloc->pools);
 		unmap_memory(alloc->bpf->maps.spaces, alloc->spaces);
@@ -322,6 +325,7 @@ void alloc_tick(struct alloc *alloc)
 	alloc_hooks_tick(alloc);
 	alloc_serve(alloc, &sweep);
 	alloc_list_new(alloc);
+	alloc_rules_tick(alloc);
 	if (needs_reconciling(alloc) || ++alloc->ticks % RECONCILE_TICKS == 0) {
 		alloc_reconcile(alloc);
 		alloc_reap_hosts(alloc);

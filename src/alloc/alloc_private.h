@@ -12,6 +12,7 @@
 struct alloc_bpf;
 struct bpf_link;
 struct ring_buffer;
+struct alloc_rules;
 
 struct attachment {
 	uint64_t cgroup_id;
@@ -56,6 +57,7 @@ struct alloc {
 	/* By host, by port: the holder that had no socket at the last reconciling.
 	 * NULL: none had. */
 	uint64_t *suspects[ALLOC_HOSTS];
+	struct alloc_rules *rules;
 };
 
 int alloc_notice_open(struct alloc *alloc, struct fault *fault);
@@ -69,6 +71,16 @@ void alloc_detach_all(struct alloc *alloc);
 
 /* Look for programs of others that run after our connect hooks. */
 void alloc_hooks_tick(struct alloc *alloc);
+
+/* The rules: none yet. Closing is to come before the BPF object goes. */
+int alloc_rules_open(struct alloc *alloc, struct fault *fault);
+void alloc_rules_close(struct alloc *alloc);
+
+/* Find what rules name and is new or changed: executables and namespaces. */
+void alloc_rules_tick(struct alloc *alloc);
+
+/* Cgroups, processes and executables that fit a rule and found the table full. */
+uint64_t alloc_rules_missed(const struct alloc *alloc);
 
 /* Put one question to the program `serve`: its result, or 0. */
 uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask);
