@@ -110,7 +110,9 @@ static __always_inline void listener_bar(struct sock *sk)
 	lease.port = sk->__sk_common.skc_num;
 	lease.cookie = bpf_get_socket_cookie(sk);
 	record = record_of(lease.host, lease.port);
-	if (record && !is_held_by(record, lease.cookie))
+	if (!record)
+		return;
+	if ((record->mark & RECORD_FOREIGN) || !is_held_by(record, lease.cookie))
 		port_bar(&lease,
 			 BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK
 				 ? RECORD_LISTENED

@@ -5,6 +5,7 @@
 
 #include "alloc/alloc.h"
 #include "alloc/alloc_abi.h"
+#include "alloc/alloc_hook_abi.h"
 
 #define HOOK_COUNT	7
 #define ATTACHMENTS_MAX 256

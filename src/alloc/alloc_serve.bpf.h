@@ -65,6 +65,7 @@ static __always_inline void serve_return(void)
 	if (!record || port_map_has(&space->unused, ask.port))
 		return;
 	if (record->mark & RECORD_FOREIGN) {
+		record->holder = 0;
 		record->mark = ask.space;
 		ask.result = port_unuse(space->host, ask.port, 0);
 	} else if (!USERS(record->counts) && !PRINT(record->holder) &&
