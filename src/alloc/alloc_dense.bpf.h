@@ -337,4 +337,32 @@ __noinline int dense_ready(struct lease *lease, __u32 at_once)
 	return 0;
 }
 
+struct reopening {
+	__u32 host;
+	__u32 port;
+};
+
+static long reopen_in(__u32 i, void *arg)
+{
+	struct reopening *reopening = arg;
+	struct dense *dense = by_id(&denses, i);
+	struct alloc_space *space;
+
+	if (!dense || !dense->state)
+		return 0;
+	space = by_id(&spaces, dense->key.space);
+	if (space && space->host == reopening->host &&
+	    is_member(space, reopening->port))
+		port_map_give(&dense->open, reopening->port);
+	return 0;
+}
+
+/* The port is free for all destinations again. */
+static __always_inline void dense_reopen(__u32 host, __u32 port)
+{
+	struct reopening reopening = {.host = host, .port = port};
+
+	bpf_loop(ALLOC_DENSE, reopen_in, &reopening, 0);
+}
+
 #endif /* ALLOC_DENSE_BPF_H */

@@ -38,30 +38,9 @@ __noinline int port_bar(struct lease *lease, __u32 flags)
 	return 1;
 }
 
-struct reopening {
-	__u32 host;
-	__u32 port;
-};
-
-static long dense_reopen(__u32 i, void *arg)
-{
-	struct reopening *reopening = arg;
-	struct dense *dense = by_id(&denses, i);
-	struct alloc_space *space;
-
-	if (!dense || !dense->state)
-		return 0;
-	space = by_id(&spaces, dense->key.space);
-	if (space && space->host == reopening->host &&
-	    is_member(space, reopening->port))
-		port_map_give(&dense->open, reopening->port);
-	return 0;
-}
-
 /* The program's socket let go of a port it had bound itself. */
 __noinline int port_unbar(struct lease *lease)
 {
-	struct reopening reopening = {};
 	struct port_record *record;
 
 	if (!lease)
@@ -75,10 +54,7 @@ __noinline int port_unbar(struct lease *lease)
 		return 1;
 	record->holder = 0;
 	record_unmark(record, RECORD_FOREIGN | RECORD_PROGRAM);
-	reopening.host = lease->host;
-	reopening.port = lease->port;
-	if (dense_total)
-		bpf_loop(ALLOC_DENSE, dense_reopen, &reopening, 0);
+	dense_reopen(lease->host, lease->port);
 	return port_unuse(lease->host, lease->port, 0);
 }
 

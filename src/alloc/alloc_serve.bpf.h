@@ -42,16 +42,6 @@ static __always_inline void serve_rest(void)
 		ask.result = lease_rest(&lease);
 }
 
-static long open_again(__u32 i, void *arg)
-{
-	struct dense *dense = by_id(&denses, i);
-
-	(void)arg;
-	if (dense && dense->state && dense->key.space == ask.space)
-		port_map_give(&dense->open, ask.port);
-	return 0;
-}
-
 /*
  * Two kinds of ports were set aside: those something foreign held, which carry a
  * count of their own, and those another pool of ours held, which are just missing.
@@ -60,7 +50,6 @@ static __always_inline void serve_return(void)
 {
 	struct alloc_space *space = by_id(&spaces, ask.space);
 	struct port_record *record = space ? record_in(space->chunk, ask.port) : NULL;
-	__u32 none = 0;
 
 	if (!record || port_map_has(&space->unused, ask.port))
 		return;
@@ -73,7 +62,7 @@ static __always_inline void serve_return(void)
 		ask.result = port_map_give(&space->unused, ask.port);
 	}
 	if (ask.result && space->dense_count)
-		bpf_loop(ALLOC_DENSE, open_again, &none, 0);
+		dense_reopen(space->host, ask.port);
 }
 
 /* The tuple of a sharer that leaked, where it is on the port in question. */
