@@ -34,7 +34,7 @@ static __always_inline void verdict_leave(__u64 cookie, __u32 pool, __u32 picked
 /* The pool whose space the port returns to. */
 static __always_inline __u32 pool_of(const struct port_record *record)
 {
-	struct alloc_space *space = by_id(&spaces, record->space);
+	struct alloc_space *space = by_id(&spaces, record_space(record));
 
 	return space ? space->pool : 0;
 }
@@ -60,31 +60,28 @@ __noinline int lease_follow(struct lease *lease)
 	record = record_of(lease->host, lease->port);
 	if (!record || !host)
 		return 0;
-	if (USERS(record->counts) && record->holder &&
-	    (__u32)record->holder == (__u32)lease->cookie) {
-		record->holder = holder_of(lease);
-		lease->rest_flags = record->flags & RECORD_EXCLUSIVE;
+	if (is_held_by(record, lease->cookie)) {
+		lease_move(lease);
+		lease->rest_flags |= record->mark & RECORD_EXCLUSIVE;
 		return pool_of(record);
 	}
 	if (host->tuple_count) {
-		__u64 destination = lease->destination;
-		__u32 space_number = lease->space;
+		__u32 destination = lease->destination, peer = lease->peer;
+		__u32 space_number = lease->space, is_shared = lease_is_shared(lease);
 
-		if (tuple_is_used_by(pick_tuple(destination, lease->host, lease->port),
-				     lease->cookie))
+		if (is_shared && lease->destination == destination)
 			return pool_of(record);
-		/* Put back afterwards: a copy of the lease is too much stack. */
-		lease->destination = 0;
-		if (lease_is_shared(lease))
+		if (is_shared)
 			lease_end(lease);
+		/* Put back afterwards: a copy of the lease is too much stack. */
 		lease->destination = destination;
+		lease->peer = peer;
 		lease->space = space_number;
 	}
-	if (record->last_cookie != (__u32)lease->cookie && !USERS(record->counts))
+	if ((__u32)record->holder != (__u32)lease->cookie && !USERS(record->counts))
 		return 0; /* never was ours: the program's own choice */
 	lease->rest_flags = LEASE_INSISTS;
-	if (port_claim(lease) ||
-	    (space->protocol == IPPROTO_TCP_NUMBER && port_share(lease))) {
+	if (port_claim(lease) || (space_shares(space) && port_share(lease))) {
 		dense_mark(lease->space, lease->destination, lease->port, 0);
 		return space->pool;
 	}
@@ -142,25 +139,16 @@ static __noinline bool peer_is_open(struct bpf_sock_addr *ctx,
 {
 	struct tcp_timewait_sock *waiting;
 	struct bpf_sock_tuple tuple = {};
-	__u32 size = sizeof(tuple.ipv6);
 	struct bpf_sock *sk;
 	bool is_open = false;
 
-	if (!remote[0] && !remote[1] && remote[2] == bpf_htonl(0xffff)) {
-		size = sizeof(tuple.ipv4);
-		tuple.ipv4.saddr = remote[3];
-		tuple.ipv4.daddr = lease->local[3];
-		tuple.ipv4.sport = ctx->user_port;
-		tuple.ipv4.dport = bpf_htons(lease->port);
-	} else {
-		for (int i = 0; i < 4; i++) {
-			tuple.ipv6.saddr[i] = remote[i];
-			tuple.ipv6.daddr[i] = lease->local[i];
-		}
-		tuple.ipv6.sport = ctx->user_port;
-		tuple.ipv6.dport = bpf_htons(lease->port);
-	}
-	sk = bpf_skc_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	/* IPv6 is never asked about: there such a tuple is not given early. */
+	tuple.ipv4.saddr = remote[3];
+	tuple.ipv4.daddr = lease->local;
+	tuple.ipv4.sport = ctx->user_port;
+	tuple.ipv4.dport = bpf_htons(lease->port);
+	sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS,
+				0);
 	if (!sk)
 		return false;
 	waiting = bpf_skc_to_tcp_timewait_sock(sk);
@@ -173,6 +161,7 @@ static __noinline bool peer_is_open(struct bpf_sock_addr *ctx,
 #define BOUND	  1
 #define NOT_BOUND 0
 #define NONE_LEFT -1 /* the draw itself said so: no fault of ours */
+#define NO_ROOM	  -2 /* a table is full */
 
 /*
  * Draw, and bind; a port that something else holds is set aside and another drawn. A
@@ -183,7 +172,7 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 				      bool v6, bool shares, struct lease *lease,
 				      const __u32 *remote)
 {
-	__u32 space_number = lease->space;
+	__u32 space_number = lease->space, pool = pool_of_space(space_number);
 	int result = NOT_BOUND;
 
 	for (int i = 0; i < BIND_ATTEMPTS; i++) {
@@ -193,7 +182,9 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 		lease->space = space_number;
 		drew = lease_draw(lease);
 		if (!drew) {
-			result = NONE_LEFT;
+			/* A full table is a fault of ours, an empty pool is not. */
+			result =
+				lease->rest_flags & LEASE_NO_ROOM ? NO_ROOM : NONE_LEFT;
 			break;
 		}
 		if (drew == DREW_RESTED && (lease->rest_flags & REST_PEER_OPEN) &&
@@ -211,9 +202,9 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 		shares = false;
 		err = bind_to(ctx, source, v6, lease->port);
 		if (!err) {
-			STAT_ADD(picks, 1);
+			STAT_ADD(pool, picks, 1);
 			if (drew == DREW_SHARED)
-				STAT_ADD(shared, 1);
+				STAT_ADD(pool, shared, 1);
 			return BOUND;
 		}
 		result = NOT_BOUND;
@@ -221,7 +212,7 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 			lease_end(lease);
 			break;
 		}
-		STAT_ADD(conflicts, 1);
+		STAT_ADD(pool, conflicts, 1);
 		lease_set_aside(lease, 0);
 	}
 	if (source[0] | source[1] | source[2] | source[3])
@@ -229,13 +220,23 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 	return result;
 }
 
-static __always_inline int exhausted(const struct alloc_pool *pool, int result)
+static __always_inline int exhausted(const struct alloc_pool *pool, __u32 pool_number,
+				     int result)
 {
-	if (!pool->refuses || result != NONE_LEFT) {
-		STAT_ADD(fallbacks, 1);
+	if (result == NO_ROOM) {
+		STAT_ADD(pool_number, table_full, 1);
+		STAT_ADD(pool_number, fallbacks[ALLOC_REASON_TABLE], 1);
 		return 1;
 	}
-	STAT_ADD(refusals, 1);
+	if (result != NONE_LEFT) {
+		STAT_ADD(pool_number, fallbacks[ALLOC_REASON_CONFLICT], 1);
+		return 1;
+	}
+	if (!pool->refuses) {
+		STAT_ADD(pool_number, fallbacks[ALLOC_REASON_FULL], 1);
+		return 1;
+	}
+	STAT_ADD(pool_number, refusals[ALLOC_REASON_FULL], 1);
 	bpf_set_retval(-EADDRNOTAVAIL);
 	return 0;
 }
@@ -250,7 +251,17 @@ static __always_inline void port_open_up(struct bpf_sock_addr *ctx, struct lease
 
 	set_reuse(ctx, 1);
 	if (record)
-		record->flags &= ~RECORD_EXCLUSIVE;
+		record_unmark(record, RECORD_EXCLUSIVE);
+}
+
+/* Did the program bind the socket to an address? */
+static __always_inline bool has_bound(void *ctx)
+{
+	struct sock *sk = NULL;
+
+	if (bpf_probe_read_kernel(&sk, sizeof(sk), ctx) || !sk)
+		return false;
+	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDADDR_LOCK;
 }
 
 static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
@@ -272,17 +283,29 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 	is_tcp = protocol == IPPROTO_TCP_NUMBER;
 	lease.cookie = bpf_get_socket_cookie(ctx);
 	pool = by_id(&pools, pool_number);
-	lease.space = space_of(attachment, bpf_get_netns_cookie(ctx), protocol);
+	lease.uid = uid_of(ctx);
+	lease.space =
+		space_of(attachment, bpf_get_netns_cookie(ctx), protocol, lease.uid);
 	if (!pool || !lease.space) {
 		verdict_leave(lease.cookie, pool_number,
 			      sk->src_port ? EVENT_PICKED_PROGRAM
 					   : EVENT_PICKED_KERNEL);
 		return 1;
 	}
-	/* Bit 0 set: 0 means no destination. */
-	lease.destination =
-		pick_destination(hash_secret(), address, ctx->user_port) | 1;
-	if (is_tcp)
+	lease.user = user_of_space(lease.uid, lease.space);
+	if (v6) {
+		source[0] = sk->src_ip6[0];
+		source[1] = sk->src_ip6[1];
+		source[2] = sk->src_ip6[2];
+		source[3] = sk->src_ip6[3];
+	} else {
+		source[3] = sk->src_ip4;
+	}
+	lease_aim(&lease, address, ctx->user_port,
+		  (source[0] | source[1] | source[2] | source[3]) && has_bound(ctx)
+			  ? source
+			  : NULL);
+	if (knows_tuples(pool, protocol))
 		lease.now_ns = bpf_ktime_get_boot_ns();
 	if (sk->src_port) {
 		lease.port = sk->src_port;
@@ -294,25 +317,17 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 			      result ? EVENT_PICKED_SRCPORT : EVENT_PICKED_PROGRAM);
 		return 1;
 	}
-	if (is_tcp) {
+	if (lease.now_ns) {
 		for (int i = 0; i < RESTS_PER_CONNECT; i++)
 			if (!rests_pop(lease.now_ns))
 				break;
 	}
-	if (v6) {
-		source[0] = sk->src_ip6[0];
-		source[1] = sk->src_ip6[1];
-		source[2] = sk->src_ip6[2];
-		source[3] = sk->src_ip6[3];
-	} else {
-		source[3] = sk->src_ip4;
-	}
 	result = lease_bind(ctx, source, v6,
-			    is_tcp && pool->sharing != ALLOC_SHARING_NEVER, &lease,
+			    sharing_of(pool, protocol) != ALLOC_SHARING_NEVER, &lease,
 			    address);
 	verdict_leave(lease.cookie, pool_number,
 		      result == BOUND ? EVENT_PICKED_SRCPORT : EVENT_PICKED_KERNEL);
-	return result == BOUND ? 1 : exhausted(pool, result);
+	return result == BOUND ? 1 : exhausted(pool, pool_number, result);
 }
 
 SEC("cgroup/connect4")
@@ -386,25 +401,28 @@ static __always_inline int bind_hook(struct bpf_sock_addr *ctx)
 	    (protocol != IPPROTO_TCP_NUMBER && protocol != IPPROTO_UDP_NUMBER) ||
 	    bind_is_late(ctx))
 		return 1;
-	lease.space = space_of(attachment, bpf_get_netns_cookie(ctx), protocol);
+	lease.uid = uid_of(ctx);
+	lease.space =
+		space_of(attachment, bpf_get_netns_cookie(ctx), protocol, lease.uid);
 	if (!lease.space)
 		return 1;
+	lease.user = user_of_space(lease.uid, lease.space);
 	lease.cookie = bpf_get_socket_cookie(ctx);
 	lease.now_ns = bpf_ktime_get_boot_ns();
-	STAT_ADD(binds, 1);
+	STAT_ADD(attachment->pool, binds, 1);
 	for (int i = 0; i < BIND_ATTEMPTS; i++) {
 		if (!lease_draw(&lease))
 			break;
 		if (port_answers(ctx, lease.port)) {
-			STAT_ADD(conflicts, 1);
+			STAT_ADD(attachment->pool, conflicts, 1);
 			lease_set_aside(&lease, 0);
 			continue;
 		}
 		ctx->user_port = bpf_htons(lease.port);
-		STAT_ADD(picks, 1);
+		STAT_ADD(attachment->pool, picks, 1);
 		return 1;
 	}
-	STAT_ADD(fallbacks, 1);
+	STAT_ADD(attachment->pool, fallbacks[ALLOC_REASON_CONFLICT], 1);
 	return 1;
 }
 
@@ -430,27 +448,14 @@ static __always_inline __u32 host_of(__u64 netns, __u32 protocol)
 	return number ? *number : 0;
 }
 
-static __always_inline __u64 destination_of(__u16 family, __be32 v4, const __u32 *v6,
-					    __be16 port)
-{
-	__u32 address[4] = {0, 0, bpf_htonl(0xffff), v4};
-
-	if (family == AF_INET6) {
-		address[0] = v6[0];
-		address[1] = v6[1];
-		address[2] = v6[2];
-		address[3] = v6[3];
-	}
-	return pick_destination(hash_secret(), address, port) | 1;
-}
-
 /* How long the tuple rests after this close, and under which rules. */
 static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 					int old_state)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct port_record *record = record_of(lease->host, lease->port);
-	struct alloc_space *space = record ? by_id(&spaces, record->space) : NULL;
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
 	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
 	__u64 rest_ns;
 
@@ -471,7 +476,7 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 	if (old_state == TCP_FIN_WAIT2 &&
 	    !(sk->__sk_common.skc_flags >> SOCK_DONE & 1)) {
 		rest_ns += TIME_WAIT_NS;
-		lease->rest_flags |= REST_PEER_OPEN;
+		lease->rest_flags |= lease->local ? REST_PEER_OPEN : REST_NOT_EARLY;
 	}
 	if (pool->sharing == ALLOC_SHARING_NEVER)
 		lease->rest_flags |= REST_NOT_EARLY | REST_HOLDS_PORT;
@@ -483,7 +488,8 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 static __always_inline bool waits_for_close(const struct lease *lease, struct sock *sk)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
-	struct alloc_space *space = record ? by_id(&spaces, record->space) : NULL;
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
 	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
 
 	return pool && pool->sharing == ALLOC_SHARING_NEVER && sk->sk_socket &&
@@ -496,7 +502,9 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 {
 	const __u32 *v6 = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
 	const __u32 *local = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32;
-	__u32 daddr[4] = {v6[0], v6[1], v6[2], v6[3]};
+	__u32 remote[4] = {0, 0, bpf_htonl(0xffff), sk->__sk_common.skc_daddr};
+	__u32 source[4] = {0, 0, 0, sk->__sk_common.skc_rcv_saddr};
+	bool is_v4 = sk->__sk_common.skc_family != AF_INET6;
 
 	if (sk->__sk_common.skc_num < 1024)
 		return false;
@@ -506,19 +514,20 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 		return false;
 	lease->port = sk->__sk_common.skc_num;
 	lease->cookie = bpf_get_socket_cookie(sk);
-	lease->destination =
-		destination_of(sk->__sk_common.skc_family, sk->__sk_common.skc_daddr,
-			       daddr, sk->__sk_common.skc_dport);
 	lease->now_ns = bpf_ktime_get_boot_ns();
-	if (sk->__sk_common.skc_family == AF_INET6) {
-		lease->local[0] = local[0];
-		lease->local[1] = local[1];
-		lease->local[2] = local[2];
-		lease->local[3] = local[3];
-	} else {
-		lease->local[2] = bpf_htonl(0xffff);
-		lease->local[3] = sk->__sk_common.skc_rcv_saddr;
+	lease->uid = sk->sk_uid.val;
+	if (!is_v4) {
+		for (int i = 0; i < 4; i++) {
+			remote[i] = v6[i];
+			source[i] = local[i];
+		}
+		is_v4 = !source[0] && !source[1] && source[2] == bpf_htonl(0xffff);
 	}
+	if (is_v4)
+		lease->local = source[3];
+	lease_aim(lease, remote, sk->__sk_common.skc_dport,
+		  BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDADDR_LOCK ? source
+										: NULL);
 	return true;
 }
 
@@ -527,7 +536,7 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 {
 	rest_decide(lease, sk, old_state);
 	if (lease->rest_until_ns)
-		ring_make_room(lease->now_ns);
+		ring_make_room(lease);
 	lease_end(lease);
 }
 
@@ -567,13 +576,47 @@ int BPF_PROG(alloc_destroy_sock, struct sock *sk)
 		(to), bpf_core_field_size(struct sock_common, field), \
 		(void *)(ctx) + bpf_core_field_offset(struct sock_common, field))
 
+/* Where this socket goes, or went, read from behind the context. */
+static __always_inline void aim_of(struct lease *lease, struct bpf_sock *ctx)
+{
+	__u32 remote[4] = {0, 0, bpf_htonl(0xffff), 0}, source[4] = {};
+	bool is_v6 = ctx->family == AF_INET6;
+	__be16 port = 0;
+
+	if (is_v6) {
+		READ_SOCK(ctx, skc_v6_daddr, remote);
+		READ_SOCK(ctx, skc_v6_rcv_saddr, source);
+	} else {
+		READ_SOCK(ctx, skc_daddr, &remote[3]);
+		READ_SOCK(ctx, skc_rcv_saddr, &source[3]);
+	}
+	READ_SOCK(ctx, skc_dport, &port);
+	lease_aim(lease, remote, port,
+		  BPF_CORE_READ_BITFIELD_PROBED((struct sock *)ctx, sk_userlocks) &
+				  SOCK_BINDADDR_LOCK
+			  ? source
+			  : NULL);
+}
+
+/* Is it one of UDP, in a pool where tuples rest after every close? */
+static __always_inline void rest_datagrams(struct lease *lease)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+
+	if (!pool || !pool->quarantine_all || !pool->quarantine_ns)
+		return;
+	lease->rest_until_ns = lease->now_ns + pool->quarantine_ns;
+	ring_make_room(lease);
+}
+
 SEC("cgroup/sock_release")
 int alloc_sock_release(struct bpf_sock *ctx)
 {
-	__u32 protocol = ctx->protocol, daddr[4] = {};
+	__u32 protocol = ctx->protocol;
 	struct lease lease = {};
-	__be32 v4 = 0;
-	__be16 dport = 0;
 	__u16 port = 0;
 
 	if (protocol != IPPROTO_UDP_NUMBER &&
@@ -588,12 +631,11 @@ int alloc_sock_release(struct bpf_sock *ctx)
 	lease.port = port;
 	lease.cookie = bpf_get_socket_cookie(ctx);
 	lease.now_ns = bpf_ktime_get_boot_ns();
-	if (protocol == IPPROTO_TCP_NUMBER) {
-		READ_SOCK(ctx, skc_daddr, &v4);
-		READ_SOCK(ctx, skc_v6_daddr, daddr);
-		READ_SOCK(ctx, skc_dport, &dport);
-		lease.destination = destination_of(ctx->family, v4, daddr, dport);
-	}
+	bpf_probe_read_kernel(&lease.uid, sizeof(lease.uid),
+			      (void *)ctx + bpf_core_field_offset(struct sock, sk_uid));
+	aim_of(&lease, ctx);
+	if (protocol == IPPROTO_UDP_NUMBER)
+		rest_datagrams(&lease);
 	lease_end(&lease);
 	return 1;
 }
@@ -605,7 +647,7 @@ int alloc_serve(struct __sk_buff *ctx)
 	ask.result = 0;
 	switch (ask.op) {
 	case ALLOC_ASK_MAKE_SPACE:
-		ask.result = space_make(ask.netns, ask.pool, ask.protocol);
+		ask.result = space_make(ask.netns, ask.pool, ask.protocol, 0);
 		break;
 	case ALLOC_ASK_SET_ASIDE:
 		serve_set_aside();

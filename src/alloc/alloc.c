@@ -20,6 +20,8 @@
  * trouble. */
 #define RECONCILE_TICKS 10
 
+#define QUARANTINE_MAX_NS (20ULL * 86400 * 1000000000)
+
 DEFINE_CLEANUP(struct alloc, alloc_close)
 
 static int silent(enum libbpf_print_level level, const char *format, va_list args)
@@ -99,12 +101,10 @@ static int load(struct alloc *alloc, struct fault *fault)
 static int map_all(struct alloc *alloc, struct fault *fault)
 {
 	alloc->pools = map_memory(alloc->bpf->maps.pools);
-	alloc->templates = map_memory(alloc->bpf->maps.templates);
 	alloc->spaces = map_memory(alloc->bpf->maps.spaces);
 	alloc->hosts = map_memory(alloc->bpf->maps.hosts);
-	alloc->chunks = map_memory(alloc->bpf->maps.chunks);
-	if (!alloc->pools || !alloc->templates || !alloc->spaces || !alloc->hosts ||
-	    !alloc->chunks)
+	alloc->users = map_memory(alloc->bpf->maps.users);
+	if (!alloc->pools || !alloc->spaces || !alloc->hosts || !alloc->users)
 		return fault_set(fault, -ENOMEM, "cannot map the allocator's tables");
 	return 0;
 }
@@ -117,9 +117,11 @@ static int fill_all(struct alloc *alloc, struct fault *fault)
 	if (!err)
 		err = fill_free(alloc->bpf->maps.free_hosts, 1);
 	if (!err)
-		err = fill_free(alloc->bpf->maps.free_chunks, 1);
+		err = fill_free(alloc->bpf->maps.free_users, 1);
 	if (!err)
 		err = fill_free(alloc->bpf->maps.free_denses, 0);
+	if (!err)
+		err = alloc_stock_chunks(alloc);
 	if (err)
 		return fault_set(fault, err, "cannot fill the allocator's tables: %s",
 				 strerror(-err));
@@ -149,6 +151,7 @@ int alloc_open(struct alloc **ret, struct fault *fault)
 	if (err)
 		return fault_set(fault, err, "no random numbers from getrandom(2)");
 	alloc->lists_bound = alloc_probe_bound();
+	netns_cookie(-1, &alloc->own_netns);
 	alloc->bpf->links.alloc_set_state =
 		bpf_program__attach(alloc->bpf->progs.alloc_set_state);
 	alloc->bpf->links.alloc_destroy_sock =
@@ -175,10 +178,10 @@ void alloc_close(struct alloc *alloc)
 		attachment_end(&alloc->attachments[i]);
 	if (alloc->bpf) {
 		unmap_memory(alloc->bpf->maps.pools, alloc->pools);
-		unmap_memory(alloc->bpf->maps.templates, alloc->templates);
 		unmap_memory(alloc->bpf->maps.spaces, alloc->spaces);
 		unmap_memory(alloc->bpf->maps.hosts, alloc->hosts);
-		unmap_memory(alloc->bpf->maps.chunks, alloc->chunks);
+		unmap_memory(alloc->bpf->maps.users, alloc->users);
+		alloc_unmap_chunks(alloc);
 	}
 	alloc_bpf__destroy(alloc->bpf);
 	for (int host = 0; host < ALLOC_HOSTS; host++)
@@ -196,7 +199,14 @@ static void map_from_set(struct port_map *map, const struct port_set *set)
 
 static void write_pool(struct alloc_pool *to, const struct pool *pool)
 {
-	to->quarantine_ns = pool->quarantine_ns;
+	/* Milliseconds are compared modulo 2^32: half of that is the most. */
+	to->quarantine_ns = pool->quarantine_ns < QUARANTINE_MAX_NS
+				    ? pool->quarantine_ns
+				    : QUARANTINE_MAX_NS;
+	to->quarantine_all = pool->quarantine_all;
+	to->algorithm = pool->algorithm;
+	to->udp_shares = pool->udp_shares;
+	to->quota = pool->quota;
 	to->sharing = pool->sharing == SHARING_NEVER	? ALLOC_SHARING_NEVER
 		      : pool->sharing == SHARING_ALWAYS ? ALLOC_SHARING_ALWAYS
 							: ALLOC_SHARING_WHEN_FULL;
@@ -221,8 +231,7 @@ int alloc_add_pool(struct alloc *alloc, const struct pool *pool, uint32_t *ret_p
 		return fault_set(fault, -ENOSPC, "no more than %d pools at once",
 				 ALLOC_POOLS - 1);
 	write_pool(&alloc->pools[number], pool);
-	memset(&alloc->templates[number], 0, sizeof(alloc->templates[number]));
-	alloc->templates[number].unused = alloc->pools[number].members;
+	alloc_count_number(alloc, number, &alloc->before[number]);
 	alloc->pool_is_used[number] = true;
 	*ret_pool = number;
 	return 0;
@@ -317,6 +326,7 @@ int alloc_prepare(struct alloc *alloc, uint32_t pool, int netns_fd, struct fault
 				 "cannot read the network namespace's cookie: %s",
 				 strerror(-err));
 	ask.netns = cookie;
+	alloc_stock_chunks(alloc);
 	for (int i = 0; i < 2; i++) {
 		ask.protocol = protocols[i];
 		if (!alloc_serve(alloc, &ask))
@@ -325,6 +335,7 @@ int alloc_prepare(struct alloc *alloc, uint32_t pool, int netns_fd, struct fault
 					 "namespaces and pools, "
 					 "%d blocks of 1,024 ports)",
 					 ALLOC_SPACES - 1, ALLOC_CHUNKS - 1);
+		alloc_stock_chunks(alloc);
 	}
 	return alloc_list_netns(alloc, netns_fd, cookie, fault);
 }
@@ -333,7 +344,7 @@ static uint64_t binds(const struct alloc *alloc)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0; i < ALLOC_STAT_SLOTS; i++)
+	for (int i = 0; i < ALLOC_POOLS * ALLOC_STAT_SLOTS; i++)
 		sum += alloc->bpf->bss->stats[i].binds;
 	return sum;
 }
@@ -368,6 +379,7 @@ void alloc_tick(struct alloc *alloc)
 		alloc_reconcile(alloc);
 		alloc_reap_hosts(alloc);
 	}
+	alloc_stock_chunks(alloc);
 }
 
 int alloc_verdict_map_fd(const struct alloc *alloc)

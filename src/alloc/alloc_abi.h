@@ -10,19 +10,27 @@
 #ifndef ALLOC_ABI_H
 #define ALLOC_ABI_H
 
+#include "alloc/alloc_notice.h"
 #include "alloc/pick.h"
 
-/* Ceilings. Index 0 of pools, spaces, hosts and chunks means none. */
-#define ALLOC_POOLS	 128
-#define ALLOC_SPACES	 512
-#define ALLOC_HOSTS	 512
-#define ALLOC_CHUNKS	 1024
-#define ALLOC_BUCKETS	 65536
-#define ALLOC_RESTS	 131072
-#define ALLOC_DENSE	 32
-#define ALLOC_CHUNK_SIZE 1024 /* ports */
-#define ALLOC_GROUPS	 64   /* chunks that cover all ports */
-#define ALLOC_FIFO	 65536
+/* Ceilings. Index 0 of pools, spaces, hosts, chunks and users means none. */
+#define ALLOC_POOLS	  128
+#define ALLOC_SPACES	  512
+#define ALLOC_HOSTS	  512
+#define ALLOC_CHUNKS	  4096
+#define ALLOC_BUCKETS	  65536
+#define ALLOC_RESTS	  131072
+#define ALLOC_DENSE	  16
+#define ALLOC_FIFO	  32768
+#define ALLOC_LIMBO	  32768 /* buckets */
+#define ALLOC_LIMBO_SLOTS 8
+#define ALLOC_USERS	  4096
+#define ALLOC_CHUNK_SIZE  1024 /* ports */
+#define ALLOC_GROUPS	  64   /* chunks that cover all ports */
+#define ALLOC_BLOCK	  16   /* chunks that user space makes at once */
+
+/* Of a ceiling, what the spaces and chunks made for one user but root may take. */
+#define ALLOC_USER_PART 4
 
 enum alloc_sharing {
 	ALLOC_SHARING_NEVER,
@@ -32,9 +40,13 @@ enum alloc_sharing {
 
 struct alloc_pool {
 	__u64 quarantine_ns;
-	__u32 sharing; /* enum alloc_sharing */
-	__u32 refuses; /* when exhausted: EADDRNOTAVAIL, not the kernel's choice */
+	__u32 quarantine_all; /* after every close */
+	__u32 sharing;	      /* enum alloc_sharing, of TCP */
+	__u32 udp_shares;
+	__u32 algorithm; /* enum algorithm of policy.h */
+	__u32 refuses;	 /* when exhausted: EADDRNOTAVAIL, not the kernel's choice */
 	__u32 early_reuse;
+	__u32 quota; /* leases a user but root may have in a namespace; 0: any number */
 	__u32 first; /* lowest and highest port */
 	__u32 last;
 	__u32 reserved;
@@ -58,8 +70,8 @@ struct alloc_space {
 	__u32 resting_count; /* tuples */
 	__u32 is_dropped; /* its pool is gone; the number is free when nothing rests or
 			     is held */
-	__u32 reserved;
-	__u64 counter; /* of the PRF */
+	__u32 maker;	  /* the user (uid alone) whose session made it; 0: root */
+	__u64 counter;	  /* of the PRF */
 	__u32 chunk[ALLOC_GROUPS];
 	struct port_map unused;
 };
@@ -73,25 +85,79 @@ struct alloc_host_key {
 struct alloc_host {
 	__u64 netns;
 	__u32 protocol;
-	__u32 tuple_count; /* entries of this host in the tuple table */
+	__u32 tuple_count; /* leases and rests of this host in the tuple set */
+	__u32 had_bound;   /* a socket bound to an address had a port here */
+	__u32 maker;	   /* as of alloc_space */
+	__u32 chunk_count; /* on the maker's account */
+	__u32 reserved;
 	__u32 chunk[ALLOC_GROUPS];
 };
 
-/* port_record.flags */
-#define RECORD_FOREIGN	 0x1 /* set aside: something else holds the port */
-#define RECORD_RESERVED	 0x2 /* set aside for as long as the space lasts */
-#define RECORD_EXCLUSIVE 0x4 /* bound for one socket alone: cannot be shared */
+/* port_record.mark: the space whose `unused` the port returns to, and flags. */
+#define RECORD_SPACE	 0x03ff
+#define RECORD_FOREIGN	 0x0400 /* set aside: something else holds the port */
+#define RECORD_RESERVED	 0x0800 /* set aside as long as the host reserves it */
+#define RECORD_EXCLUSIVE 0x1000 /* bound for one socket alone: cannot be shared */
+#define RECORD_LISTENED	 0x2000 /* a listener has or had it: not to be given */
+#define RECORD_PROGRAM	 0x4000 /* set aside: a program bound it by itself */
+#define RECORD_BOUND	 0x8000 /* its first user is bound to an address */
+
+#define RECORD_COUNT_MAX 65000 /* users of a port, and rests on it */
+
+/* port_record.holder, high half, of a port bound for one socket alone. */
+#define HOLDER_EXCLUSIVE 2ULL
 
 struct port_record {
-	__u64 holder; /* first user: low half of its destination's hash, low half of its
-			 cookie */
-	__u64 counts; /* low half: users; high half: resting tuples */
-	__u32 last_cookie;
-	__u16 space; /* whose `unused` the port returns to */
-	__u16 flags;
-	__u32 closed_ms; /* when a user last let go, CLOCK_BOOTTIME; 0: never */
-	__u32 reserved;
+	/* First user: high half its destination, low half that of its cookie. High half
+	 * 0: it let go; who had the port last. */
+	__u64 holder;
+	__u32 counts; /* low half: users; high half: resting tuples */
+	union {
+		struct {
+			__u16 closed_s; /* when a user last let go: CLOCK_BOOTTIME,
+					   modulo; 0: never */
+			__u16 mark;
+		};
+		__u32 closed_and_mark; /* for atomic changes of mark */
+	};
 };
+
+#define USERS(counts)	((counts)&0xffff)
+#define ONE_REST	(1U << 16)
+#define RESTING(counts) ((counts) >> 16)
+#define PRINT(holder)	((holder) >> 32)
+
+PICK_INLINE __u32 record_space(const struct port_record *record)
+{
+	return record->mark & RECORD_SPACE;
+}
+
+/* Nobody else's change of a flag is lost. */
+PICK_INLINE void record_mark(struct port_record *record, __u32 flags)
+{
+	__sync_fetch_and_or(&record->closed_and_mark, flags << 16);
+}
+
+PICK_INLINE void record_unmark(struct port_record *record, __u32 flags)
+{
+	__sync_fetch_and_and(&record->closed_and_mark, ~(flags << 16));
+}
+
+PICK_INLINE __u16 record_clock(__u64 boot_ns)
+{
+	__u16 seconds = boot_ns / 1000000000ULL;
+
+	return seconds ? seconds : 1;
+}
+
+/* Did a user let go at most so many (below 32,768) seconds ago? */
+PICK_INLINE bool record_closed_since(const struct port_record *record, __u64 boot_ns,
+				     __u16 seconds)
+{
+	__u16 ago = record_clock(boot_ns) - record->closed_s;
+
+	return record->closed_s && ago <= seconds;
+}
 
 struct record_chunk {
 	struct port_record records[ALLOC_CHUNK_SIZE];
@@ -101,17 +167,37 @@ struct record_chunk {
 #define REST_IS_OVER	0x1 /* ended, or given again: its place is to be freed */
 #define REST_NOT_EARLY	0x2 /* the kernel would refuse it before its time */
 #define REST_HOLDS_PORT 0x4 /* nobody may use the port until then */
-#define REST_PEER_OPEN                                                 \
-	0x8 /* the peer had not closed yet: ask before giving it early \
-	     */
+#define REST_PEER_OPEN	0x8 /* the peer was open yet: ask before giving it early */
+#define REST_FLAGS	0xf
+
 struct alloc_rest {
-	__u64 destination;
-	__u64 until_ns; /* CLOCK_BOOTTIME */
+	__u32 destination;
+	__u32 until_ms; /* CLOCK_BOOTTIME, modulo */
+	__u32 local;	/* IPv4 address of our side */
 	__u16 space;
 	__u16 host;
 	__u16 port;
 	__u16 flags;
-	__u32 local[4]; /* address of our side, IPv4 as v4-mapped */
+	__u16 user; /* uid alone */
+	__u16 reserved;
+};
+
+/* A user but root: its share of all (pool and netns 0), or of one pool in a namespace.
+ */
+struct alloc_user_key {
+	__u32 uid;
+	__u32 pool;
+	__u64 netns;
+};
+
+struct alloc_user {
+	__u32 parent; /* number of the same uid's share of all; 0: this is it */
+	__u32 held;   /* leases, of the pool in the namespace */
+	__u32 shared; /* of all: leases in limbo */
+	__u32 rests;  /* of all */
+	__u32 spaces; /* of all: made for it */
+	__u32 chunks;
+	__u32 reserved[2];
 };
 
 /* What the attachment of a cgroup remembers: its pool, and where its spaces were last
@@ -128,26 +214,28 @@ struct alloc_stats {
 	__u64 shared;
 	__u64 early_reuses;
 	__u64 conflicts;
-	__u64 fallbacks;
-	__u64 refusals;
 	__u64 releases;
 	__u64 rests;
 	__u64 rests_cut_short;
 	__u64 table_full;
+	__u64 foreign_binds;
 	__u64 binds; /* to port 0: they cannot try twice, so what others hold is listed
 			often */
-	__u64 reserved[5];
+	__u64 fallbacks[8]; /* by enum alloc_reason */
+	__u64 refusals[8];
+	__u64 reserved[6];
 };
 
-#define ALLOC_STAT_SLOTS 64
+/* Of each pool (0: none is known) a few, so that CPUs do not meet in one cache line. */
+#define ALLOC_STAT_SLOTS 8
 
 /* What user space asks of the program `serve`, one at a time. */
 enum alloc_ask_op {
 	ALLOC_ASK_MAKE_SPACE = 1, /* netns, pool, protocol -> result: the space, or 0 */
 	ALLOC_ASK_SET_ASIDE,	  /* space, port, flags */
 	ALLOC_ASK_REST, /* space, port, destination: found in TIME_WAIT at the start */
-	ALLOC_ASK_RETURN,     /* space, port: what was set aside is free again */
-	ALLOC_ASK_FORGET,     /* host, port, holder: the lease has no socket any more */
+	ALLOC_ASK_RETURN, /* space, port: what was set aside is free again */
+	ALLOC_ASK_FORGET, /* host, port, holder, flags (closed_s): no socket has it */
 	ALLOC_ASK_DROP_SPACE, /* space: its pool is gone */
 	ALLOC_ASK_SWEEP,      /* end the rests that are over */
 };
@@ -163,15 +251,20 @@ struct alloc_ask {
 	__u32 result;
 	__u64 netns;
 	__u64 holder;
-	__u64 destination;
 	__u64 until_ns;
+	__u32 destination;
+	__u32 reserved;
 };
 
 _Static_assert(sizeof(struct port_map) == 8 + 64 + 1024 + 8192, "alloc ABI");
-_Static_assert(sizeof(struct port_record) == 32, "alloc ABI");
-_Static_assert(sizeof(struct alloc_rest) == 40, "alloc ABI");
-_Static_assert(sizeof(struct alloc_stats) == 128, "alloc ABI");
+_Static_assert(sizeof(struct port_record) == 16, "alloc ABI");
+_Static_assert(sizeof(struct alloc_rest) == 24, "alloc ABI");
+_Static_assert(sizeof(struct alloc_user) == 32, "alloc ABI");
+_Static_assert(sizeof(struct alloc_stats) == 256, "alloc ABI");
+_Static_assert(sizeof(struct alloc_host) == 32 + 256, "alloc ABI");
 _Static_assert(sizeof(struct alloc_space) == 48 + 256 + sizeof(struct port_map),
 	       "alloc ABI");
+_Static_assert(ALLOC_SPACES <= RECORD_SPACE + 1, "a record names its space");
+_Static_assert(ALLOC_REASON_COUNT <= 8, "reasons are counted each");
 
 #endif /* ALLOC_ABI_H */

@@ -14,40 +14,57 @@
 
 #define DENSE_SLICE 1024
 
-/* Is the tuple in use or resting? The record of the port's first user is asked too. */
-__noinline int tuple_is_closed(__u64 destination, __u32 host_number, __u32 port,
-			       __u32 now)
+/*
+ * In use or resting, of those in the tuple set: 0, or TUPLE_IN_USE, TUPLE_RESTING. A
+ * socket that is not bound asks for those that are, on the same port, and the reverse.
+ */
+static __always_inline int tuple_meets(const struct alloc_host *host, __u32 destination,
+				       __u32 peer, __u64 place, __u32 now)
+{
+	int found;
+
+	if (!host->tuple_count)
+		return 0;
+	found = tuple_find(pick_tuple(destination, place >> 16, place & 0xffff), now);
+	if (found || (peer == destination && !host->had_bound))
+		return found;
+	if (peer == destination)
+		peer = pick_bound_mark(peer);
+	return tuple_find(pick_tuple(peer, place >> 16, place & 0xffff), now);
+}
+
+/* The same, and the record of the port's first user is asked too. */
+__noinline int tuple_is_closed(__u32 destination, __u32 peer, __u32 host_number,
+			       __u32 port, __u32 now)
 {
 	struct alloc_host *host = by_id(&hosts, host_number);
-	struct port_record *record;
+	struct port_record *record = host ? record_in(host->chunk, port) : NULL;
+	__u32 print;
 
-	if (!host)
+	if (!record || (record->mark & (RECORD_FOREIGN | RECORD_LISTENED)))
 		return 1;
-	record = record_in(host->chunk, port);
-	if (!record || (record->flags & RECORD_FOREIGN) ||
-	    (USERS(record->counts) && (record->flags & RECORD_EXCLUSIVE)))
+	print = PRINT(record->holder);
+	if (USERS(record->counts) &&
+	    ((record->mark & RECORD_EXCLUSIVE) ||
+	     (print && (print == destination || print == peer))))
 		return 1;
-	if (USERS(record->counts) && record->holder &&
-	    record->holder >> 32 == (__u32)destination)
-		return 1;
-	return host->tuple_count &&
-	       tuple_find(pick_tuple(destination, host_number, port), now);
+	return tuple_meets(host, destination, peer, host_number << 16 | port, now);
 }
 
 static __always_inline int lease_is_closed(const struct lease *lease)
 {
-	return tuple_is_closed(lease->destination, lease->host, lease->port,
-			       now_ms(lease->now_ns));
+	return tuple_is_closed(lease->destination, lease->peer, lease->host,
+			       lease->port, now_ms(lease->now_ns));
 }
 
 struct build {
-	__u64 destination;
+	__u32 destination;
+	__u32 peer;
 	__u32 now_ms;
 	__u32 host;
 	__u32 space;
 	__u32 dense;
 	__u32 first;
-	__u32 reserved;
 };
 
 static long build_port(__u32 i, void *arg)
@@ -60,16 +77,18 @@ static long build_port(__u32 i, void *arg)
 	if (!space || !dense || port > PORT_MAX)
 		return 1;
 	if (is_member(space, port) &&
-	    !tuple_is_closed(build->destination, build->host, port, build->now_ms))
+	    !tuple_is_closed(build->destination, build->peer, build->host, port,
+			     build->now_ms))
 		port_map_give(&dense->open, port);
 	return 0;
 }
 
 struct queueing {
 	__u64 place;
-	__u64 destination;
+	__u32 destination;
 	__u32 dense;
 	__u32 space;
+	__u32 reserved;
 };
 
 /* Queue the rests of this destination, oldest first: the ring has them in that order.
@@ -92,28 +111,44 @@ static long build_rest(__u32 i, void *arg)
 	    rest->space != queueing->space || (rest->flags & ~REST_PEER_OPEN))
 		return 0;
 	at = dense->fifo_tail;
-	PICK_BOUND(at, 65535);
+	if ((__u32)at - dense->fifo_head >= ALLOC_FIFO) {
+		dense->fifo_missed |= FIFO_MISSED;
+		return 1;
+	}
+	PICK_BOUND(at, 32767);
 	dense->fifo[at] = place;
 	dense->fifo_tail++;
 	return 0;
 }
 
-static __always_inline void dense_finish(struct dense *dense, __u32 number,
-					 struct lease *lease)
+/* Fill the empty queue of the destination from the ring. */
+__noinline int dense_queue(struct lease *lease, __u32 number)
 {
 	struct rest_ring *all = by_id(&ring, 0);
-	struct queueing queueing = {
-		.destination = lease->destination,
-		.dense = number,
-		.space = lease->space,
-	};
+	struct queueing queueing = {.dense = number};
 
-	if (!all)
-		return;
+	if (!all || !lease)
+		return 0;
+	queueing.destination = lease->destination;
+	queueing.space = lease->space;
 	queueing.place = all->head;
 	if (all->head != all->tail)
 		bpf_loop(ALLOC_RESTS, build_rest, &queueing, 0);
-	dense->state = DENSE_READY;
+	return 1;
+}
+
+/* The queue is empty, and some found no place in it: fill it again. 1: it was. */
+__noinline int dense_requeue(struct lease *lease, __u32 number)
+{
+	struct dense *dense = by_id(&denses, number);
+
+	if (!dense || !lease || dense->fifo_head != dense->fifo_tail ||
+	    __sync_val_compare_and_swap(&dense->fifo_missed, FIFO_MISSED,
+					FIFO_REBUILDING) != FIFO_MISSED)
+		return 0;
+	dense_queue(lease, number);
+	__sync_fetch_and_and(&dense->fifo_missed, ~FIFO_REBUILDING);
+	return 1;
 }
 
 /* Build the next slice. Returns 1 when the map is ready. */
@@ -138,6 +173,7 @@ __noinline int dense_build(struct lease *lease, __u32 number)
 	if (from >= total)
 		return 0;
 	build.destination = lease->destination;
+	build.peer = lease->peer;
 	build.now_ms = now_ms(lease->now_ns);
 	build.host = lease->host;
 	build.space = lease->space;
@@ -145,7 +181,8 @@ __noinline int dense_build(struct lease *lease, __u32 number)
 	bpf_loop(DENSE_SLICE, build_port, &build, 0);
 	if (__sync_fetch_and_add(&dense->built, DENSE_SLICE) + DENSE_SLICE < total)
 		return 0;
-	dense_finish(dense, number, lease);
+	dense_queue(lease, number);
+	dense->state = DENSE_READY;
 	return 1;
 }
 
@@ -224,7 +261,7 @@ __noinline int dense_make(struct lease *lease)
 		return 0;
 	if (bpf_map_pop_elem(&free_denses, &number) &&
 	    (!dense_evict(lease->now_ns) || bpf_map_pop_elem(&free_denses, &number))) {
-		STAT_ADD(table_full, 1);
+		STAT_ADD(space->pool, table_full, 1);
 		return 0;
 	}
 	dense = by_id(&denses, number);
@@ -236,6 +273,8 @@ __noinline int dense_make(struct lease *lease)
 	dense->built = 0;
 	dense->fifo_head = 0;
 	dense->fifo_tail = 0;
+	dense->fifo_missed = FIFO_COMPLETE;
+	dense->made_ns = lease->now_ns;
 	dense->used_ns = lease->now_ns;
 	key.destination = lease->destination;
 	key.space = lease->space;
@@ -248,6 +287,20 @@ __noinline int dense_make(struct lease *lease)
 	}
 	__sync_fetch_and_add(&space->dense_count, 1);
 	return 1;
+}
+
+/*
+ * A map is not told what sockets that are bound otherwise let go. So that no port is
+ * lost for good, one that shows none open is made anew after a second.
+ */
+static __always_inline bool is_stale(const struct dense *dense,
+				     const struct lease *lease)
+{
+	struct alloc_space *space = by_id(&spaces, lease->space);
+	struct alloc_host *host = space ? by_id(&hosts, space->host) : NULL;
+
+	return host && host->had_bound && !dense->open.count &&
+	       lease->now_ns - dense->made_ns > NS_PER_S;
 }
 
 /* The number of the destination's map plus one, when it is ready; a slice is built when
@@ -269,6 +322,10 @@ __noinline int dense_ready(struct lease *lease, __u32 at_once)
 	if (!dense)
 		return 0;
 	dense->used_ns = lease->now_ns;
+	if (dense->state == DENSE_READY && is_stale(dense, lease)) {
+		dense_forget(*number);
+		return 0;
+	}
 	if (dense->state == DENSE_READY)
 		return *number + 1;
 	for (int i = 0; i < ALLOC_GROUPS; i++) {

@@ -20,7 +20,7 @@
 #define DRAWS_BEFORE_DENSE 3
 
 /* A rank below n for this space, or PICK_AGAIN. */
-__noinline __u32 draw_below(__u32 space_number, __u64 destination, __u32 n)
+__noinline __u32 draw_below(__u32 space_number, __u32 destination, __u32 n)
 {
 	struct alloc_space *space = by_id(&spaces, space_number);
 	__u64 counter;
@@ -29,7 +29,7 @@ __noinline __u32 draw_below(__u32 space_number, __u64 destination, __u32 n)
 		return PICK_AGAIN;
 	counter = __sync_fetch_and_add(&space->counter, 1);
 	return pick_below(
-		pick_prf(draw_key, counter, destination ^ (__u64)space_number << 32),
+		pick_prf(draw_key, counter, (__u64)space_number << 32 | destination),
 		n);
 }
 
@@ -37,9 +37,9 @@ static __always_inline bool tuple_rests(struct lease *lease)
 {
 	struct alloc_host *host = by_id(&hosts, lease->host);
 
-	return host && host->tuple_count &&
-	       tuple_find(pick_tuple(lease->destination, lease->host, lease->port),
-			  now_ms(lease->now_ns));
+	return host &&
+	       tuple_meets(host, lease->destination, lease->peer,
+			   lease->host << 16 | lease->port, now_ms(lease->now_ns));
 }
 
 /*
@@ -51,12 +51,12 @@ static __always_inline bool port_is_warm(const struct port_record *record,
 {
 	if (RESTING(record->counts))
 		return true;
-	return protocol == IPPROTO_TCP_NUMBER && record->closed_ms &&
-	       now_ms(now_ns) - record->closed_ms < TIME_WAIT_NS / 1000000;
+	return protocol == IPPROTO_TCP_NUMBER &&
+	       record_closed_since(record, now_ns, TIME_WAIT_NS / NS_PER_S);
 }
 
-/* One draw from the ports nobody uses. 1: taken; 0: met a closed one; -1: there is
- * none. */
+/* One draw from the ports nobody uses. 1: lease->port; 0: met a closed one; -1: there
+ * is none. */
 __noinline int draw_unused(struct lease *lease)
 {
 	struct alloc_space *space;
@@ -83,7 +83,7 @@ __noinline int draw_unused(struct lease *lease)
 		if (!record || port_is_warm(record, space->protocol, lease->now_ns))
 			return 0;
 	}
-	return port_claim(lease);
+	return 1;
 }
 
 /* Take lease->port as its first or as one more user. */
@@ -92,7 +92,7 @@ static __always_inline int port_take(struct lease *lease)
 	return port_claim(lease) || port_share(lease);
 }
 
-/* One draw from all ports of the pool, used or not. 1 or 0. */
+/* One draw from all ports of the pool, used or not. 1: lease->port is open; or 0. */
 __noinline int draw_any(struct lease *lease)
 {
 	struct alloc_space *space;
@@ -114,14 +114,13 @@ __noinline int draw_any(struct lease *lease)
 	if (rank == PICK_AGAIN)
 		return 0;
 	lease->port = port_map_select(&pool->members, rank);
-	if (lease_is_closed(lease))
-		return 0;
-	return port_take(lease);
+	return !lease_is_closed(lease);
 }
 
 /* ---- dense destinations ---- */
 
-/* One draw from the ports open to the destination. 1 taken, 0 again, -1 none. */
+/* One draw from the ports open to the destination. 1: lease->port, 0: again, -1: none.
+ */
 __noinline int draw_open(struct lease *lease, __u32 number, __u32 only_unused)
 {
 	struct alloc_space *space;
@@ -146,7 +145,7 @@ __noinline int draw_open(struct lease *lease, __u32 number, __u32 only_unused)
 		port_map_take(&dense->open, lease->port);
 		return 0;
 	}
-	return only_unused ? port_claim(lease) : port_take(lease);
+	return 1;
 }
 
 struct meeting {
@@ -218,12 +217,11 @@ __noinline int draw_meeting(struct lease *lease, __u32 number)
 }
 
 struct queue_search {
-	__u64 destination;
 	__u64 place;
+	__u32 destination;
 	__u32 dense;
 	__u32 space;
 	__u32 found;
-	__u32 reserved;
 };
 
 /* Take the front off the queue; stop where it still rests. */
@@ -243,7 +241,7 @@ static long queue_next(__u32 i, void *arg)
 	bpf_spin_lock(&dense->lock);
 	if (dense->fifo_head != dense->fifo_tail) {
 		at = dense->fifo_head++;
-		PICK_BOUND(at, 65535);
+		PICK_BOUND(at, 32767);
 		front = dense->fifo[at];
 		has = true;
 	}
@@ -276,16 +274,15 @@ __noinline int rest_take(struct lease *lease, __u32 number)
 	search.destination = lease->destination;
 	search.space = lease->space;
 	bpf_loop(ALLOC_FIFO, queue_next, &search, 0);
+	if (!search.found && dense_requeue(lease, number))
+		bpf_loop(ALLOC_FIFO, queue_next, &search, 0);
 	if (!search.found || !ring_take(&popped, search.place, lease))
 		return 0;
 	lease->port = popped.rest.port;
-	lease->rest_flags = popped.rest.flags;
-	lease->local[0] = popped.rest.local[0];
-	lease->local[1] = popped.rest.local[1];
-	lease->local[2] = popped.rest.local[2];
-	lease->local[3] = popped.rest.local[3];
-	if (popped.rest.until_ns > lease->now_ns)
-		STAT_ADD(early_reuses, 1);
+	lease->rest_flags = popped.rest.flags | (lease->rest_flags & LEASE_NO_ROOM);
+	lease->local = popped.rest.local;
+	if (!is_past(popped.rest.until_ms, now_ms(lease->now_ns)))
+		STAT_ADD(pool_of_space(lease->space), early_reuses, 1);
 	return rest_end(&popped, 0);
 }
 
@@ -305,7 +302,7 @@ static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 s
 	if (shares != ALLOC_SHARING_ALWAYS) {
 		for (int i = 0; i < DRAWS; i++) {
 			drew = draw_open(lease, number, 1);
-			if (drew > 0)
+			if (drew > 0 && port_claim(lease))
 				return DREW_UNUSED;
 			if (drew < 0)
 				return 0;
@@ -316,7 +313,7 @@ static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 s
 	if (shares != ALLOC_SHARING_NEVER) {
 		for (int i = 0; i < DRAWS; i++) {
 			drew = draw_open(lease, number, 0);
-			if (drew > 0)
+			if (drew > 0 && port_take(lease))
 				return DREW_SHARED;
 			if (drew < 0)
 				break;
@@ -337,7 +334,8 @@ static __always_inline int draw_rested(struct lease *lease, __u32 number)
 }
 
 struct scan {
-	__u64 destination;
+	__u32 destination;
+	__u32 peer;
 	__u32 now_ms;
 	__u32 host;
 	__u32 space;
@@ -361,7 +359,8 @@ static long scan_port(__u32 i, void *arg)
 	port = scan->first + at;
 	if (port > PORT_MAX || !is_member(space, port) ||
 	    (scan->only_unused && !port_map_has(&space->unused, port)) ||
-	    tuple_is_closed(scan->destination, scan->host, port, scan->now_ms))
+	    tuple_is_closed(scan->destination, scan->peer, scan->host, port,
+			    scan->now_ms))
 		return 0;
 	scan->port = port;
 	return 1;
@@ -384,6 +383,7 @@ __noinline int draw_scan(struct lease *lease, __u32 shares)
 	if (!pool)
 		return 0;
 	scan.destination = lease->destination;
+	scan.peer = lease->peer;
 	scan.now_ms = now_ms(lease->now_ns);
 	scan.host = lease->host;
 	scan.space = lease->space;
@@ -394,9 +394,14 @@ __noinline int draw_scan(struct lease *lease, __u32 shares)
 		return 0;
 	bpf_loop(scan.span, scan_port, &scan, 0);
 	lease->port = scan.port;
-	if (!lease->port)
+	return lease->port != 0;
+}
+
+static __always_inline int draw_scanned(struct lease *lease, __u32 shares)
+{
+	if (!draw_scan(lease, shares))
 		return 0;
-	if (scan.only_unused)
+	if (shares == ALLOC_SHARING_NEVER)
 		return port_claim(lease) ? DREW_UNUSED : 0;
 	return port_take(lease) ? DREW_SHARED : 0;
 }
@@ -413,7 +418,7 @@ static __always_inline int draw_exact(struct lease *lease, __u32 shares, __u32 e
 		dense_make(lease);
 		number = dense_ready(lease, 1);
 		if (!number)
-			return draw_scan(lease, shares);
+			return draw_scanned(lease, shares);
 	}
 	number--;
 	drew = draw_dense(lease, number, shares);
@@ -441,16 +446,15 @@ __noinline int lease_draw(struct lease *lease)
 	if (!pool)
 		return 0;
 	lease->host = space->host;
-	/* UDP, and a socket that binds for itself alone, share nothing and rest
-	 * nowhere. */
-	may_be_dense = lease->destination && space->protocol == IPPROTO_TCP_NUMBER;
-	shares = may_be_dense ? pool->sharing : ALLOC_SHARING_NEVER;
+	/* A socket that binds for itself alone shares nothing and rests nowhere. */
+	may_be_dense = lease->destination && knows_tuples(pool, space->protocol);
+	shares = may_be_dense ? sharing_of(pool, space->protocol) : ALLOC_SHARING_NEVER;
 	if (space->dense_count && may_be_dense)
 		number = dense_ready(lease, 0);
 	if (shares != ALLOC_SHARING_ALWAYS && !number) {
 		for (int i = 0; i < DRAWS; i++) {
 			drew = draw_unused(lease);
-			if (drew > 0) {
+			if (drew > 0 && port_claim(lease)) {
 				if (met >= DRAWS_BEFORE_DENSE && may_be_dense)
 					dense_make(lease);
 				dense_mark(lease->space, lease->destination,
@@ -465,11 +469,11 @@ __noinline int lease_draw(struct lease *lease)
 	if (!lease->destination || (!met && !number && shares == ALLOC_SHARING_NEVER))
 		return 0;
 	if (!may_be_dense)
-		return draw_scan(lease, ALLOC_SHARING_NEVER);
+		return draw_scanned(lease, ALLOC_SHARING_NEVER);
 	if (shares != ALLOC_SHARING_NEVER && !number &&
 	    (!met || shares == ALLOC_SHARING_ALWAYS)) {
 		for (int i = 0; i < DRAWS; i++) {
-			if (draw_any(lease)) {
+			if (draw_any(lease) && port_take(lease)) {
 				if (i >= DRAWS_BEFORE_DENSE)
 					dense_make(lease);
 				dense_mark(lease->space, lease->destination,

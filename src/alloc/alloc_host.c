@@ -19,16 +19,22 @@
 
 #define PORTS 65536
 
+/* A listing does not take longer. closed_s is modulo: it says little about long ago. */
+#define JUST_CLOSED_S 600
+#define LISTENER_S    3600 /* so long a listener's port waits for its return */
+
 #define STATE_FIN_WAIT2 5
 #define STATE_TIME_WAIT 6
+#define STATE_LISTEN	10
 #define TIME_WAIT_NS	64000000000ULL
 
 /* Which ports the sockets of one namespace and protocol hold. */
 struct holding {
-	uint32_t since_ms; /* CLOCK_BOOTTIME when the listing began */
+	uint64_t since_ns; /* CLOCK_BOOTTIME when the listing began */
 	bool is_held[PORTS];
 	bool is_open[PORTS]; /* by more than TIME_WAIT, which our own closes leave too
 			      */
+	bool is_listening[PORTS];
 };
 
 static uint64_t boot_ns(void)
@@ -54,6 +60,8 @@ static int note_socket(const struct diag_socket *socket, void *arg)
 	holding->is_held[socket->local_port] = true;
 	if (!is_waiting(socket))
 		holding->is_open[socket->local_port] = true;
+	if (socket->protocol == IPPROTO_TCP && socket->state == STATE_LISTEN)
+		holding->is_listening[socket->local_port] = true;
 	return 0;
 }
 
@@ -62,7 +70,7 @@ static int note_sockets(int netns_fd, struct holding *holding, struct fault *fau
 {
 	int err;
 
-	holding[0].since_ms = holding[1].since_ms = boot_ns() / 1000000;
+	holding[0].since_ns = holding[1].since_ns = boot_ns();
 	err = sock_diag_visit(netns_fd, IPPROTO_TCP, note_socket, &holding[0], fault);
 	if (err >= 0)
 		err = sock_diag_visit(netns_fd, IPPROTO_UDP, note_socket, &holding[1],
@@ -71,7 +79,7 @@ static int note_sockets(int netns_fd, struct holding *holding, struct fault *fau
 }
 
 /* "8080,9000-9100" as in ip_local_reserved_ports. */
-static void note_reserved(int netns_fd, struct holding *reserved)
+static void note_sysctl(int netns_fd, bool *is_reserved)
 {
 	char text[4096], *at = text;
 
@@ -87,48 +95,81 @@ static void note_reserved(int netns_fd, struct holding *reserved)
 		if (n == 1)
 			to = from;
 		for (; from <= to && from < PORTS; from++)
-			reserved->is_open[from] = true;
+			is_reserved[from] = true;
 		at = strchr(at, ',');
 		if (at)
 			at++;
 	}
 }
 
-static struct port_record *record_of(struct alloc *alloc, const uint32_t *chunk,
-				     unsigned int port)
-{
-	uint32_t number = chunk[port / ALLOC_CHUNK_SIZE];
-
-	return number && number < ALLOC_CHUNKS
-		       ? &alloc->chunks[number].records[port % ALLOC_CHUNK_SIZE]
-		       : NULL;
-}
-
 /* One of ours let go of the port since the listing began, which may have met it. */
 static bool is_just_closed(struct alloc *alloc, const struct alloc_space *space,
 			   unsigned int port, const struct holding *holding)
 {
-	const struct port_record *record = record_of(alloc, space->chunk, port);
+	const struct port_record *record = alloc_record(alloc, space->chunk, port);
 
-	return record && record->closed_ms &&
-	       (int32_t)(record->closed_ms - holding->since_ms) >= -1;
+	return record && record->closed_s &&
+	       (uint16_t)(record->closed_s - record_clock(holding->since_ns)) <
+		       JUST_CLOSED_S;
 }
 
-/* Set aside the ports of the space that nobody of ours uses and that are held. */
-static void set_aside(struct alloc *alloc, uint32_t number,
-		      const struct holding *holding, uint32_t flags)
+/* Ports that are never given in the namespace. */
+static void note_reserved(const struct alloc *alloc, int netns_fd, uint64_t cookie,
+			  bool *is_reserved)
+{
+	note_sysctl(netns_fd, is_reserved);
+	if (cookie != alloc->own_netns)
+		return;
+	for (unsigned int port = 1024; port < PORTS; port++)
+		if (port_set_has(&alloc->reserved, port))
+			is_reserved[port] = true;
+}
+
+/* Its hour begins anew whenever the listener is seen. */
+static void note_listener(struct port_record *record)
+{
+	record->closed_s = record_clock(boot_ns());
+	record_mark(record, RECORD_LISTENED);
+}
+
+static bool set_port_aside(struct alloc *alloc, uint32_t number, unsigned int port,
+			   uint32_t flags)
+{
+	const struct alloc_ask ask = {.op = ALLOC_ASK_SET_ASIDE,
+				      .space = number,
+				      .port = port,
+				      .flags = flags};
+
+	return port_map_has(&alloc->spaces[number].unused, port) &&
+	       alloc_serve(alloc, &ask);
+}
+
+/* Set aside the ports of the space that nobody of ours uses and that are held. Returns
+ * how many. */
+static unsigned int set_aside(struct alloc *alloc, uint32_t number,
+			      const struct holding *holding)
 {
 	const struct alloc_space *space = &alloc->spaces[number];
-	struct alloc_ask ask = {
-		.op = ALLOC_ASK_SET_ASIDE, .space = number, .flags = flags};
+	unsigned int count = 0;
 
 	for (unsigned int port = 1024; port < PORTS; port++) {
-		if (!holding->is_open[port] || !port_map_has(&space->unused, port) ||
-		    is_just_closed(alloc, space, port, holding))
+		if (!holding->is_open[port] ||
+		    is_just_closed(alloc, space, port, holding) ||
+		    !set_port_aside(alloc, number, port, 0))
 			continue;
-		ask.port = port;
-		alloc_serve(alloc, &ask);
+		count++;
+		if (holding->is_listening[port])
+			note_listener(alloc_record(alloc, space->chunk, port));
 	}
+	return count;
+}
+
+static void set_reserved_aside(struct alloc *alloc, uint32_t number,
+			       const bool *is_reserved)
+{
+	for (unsigned int port = 1024; port < PORTS; port++)
+		if (is_reserved[port])
+			set_port_aside(alloc, number, port, RECORD_RESERVED);
 }
 
 /*
@@ -141,7 +182,7 @@ struct resting {
 	uint64_t until_ns;
 };
 
-static uint64_t destination_of(const struct alloc *alloc,
+static uint32_t destination_of(const struct alloc *alloc,
 			       const struct diag_socket *socket)
 {
 	struct pick_key key;
@@ -149,7 +190,7 @@ static uint64_t destination_of(const struct alloc *alloc,
 
 	memcpy(&key, (const void *)&alloc->bpf->rodata->hash_key, sizeof(key));
 	memcpy(address, socket->remote.bytes, sizeof(address));
-	return pick_destination(key, address, htons(socket->remote_port)) | 1;
+	return pick_destination(key, address, htons(socket->remote_port));
 }
 
 static int rest_socket(const struct diag_socket *socket, void *arg)
@@ -188,23 +229,27 @@ int alloc_list_netns(struct alloc *alloc, int netns_fd, uint64_t cookie,
 		     struct fault *fault)
 {
 	CLEANUP_FREE struct holding *held = calloc(2, sizeof(*held));
-	CLEANUP_FREE struct holding *reserved = calloc(1, sizeof(*reserved));
+	CLEANUP_FREE bool *is_reserved = calloc(PORTS, sizeof(*is_reserved));
+	bool is_there[ALLOC_SPACES];
 	int err;
 
-	if (!held || !reserved)
+	if (!held || !is_reserved)
 		return fault_set(fault, -ENOMEM, "out of memory");
+	/* A space that comes while we list is not listed by that. */
+	for (uint32_t number = 0; number < ALLOC_SPACES; number++)
+		is_there[number] = number && alloc->spaces[number].netns == cookie;
 	err = note_sockets(netns_fd, held, fault);
 	if (err < 0)
 		return err;
-	note_reserved(netns_fd, reserved);
+	note_reserved(alloc, netns_fd, cookie, is_reserved);
 	rest_what_waits(alloc, netns_fd, cookie);
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
 		struct alloc_space *space = &alloc->spaces[number];
 
-		if (space->netns != cookie)
+		if (!is_there[number])
 			continue;
-		set_aside(alloc, number, &held[space->protocol == IPPROTO_UDP], 0);
-		set_aside(alloc, number, reserved, RECORD_RESERVED);
+		set_aside(alloc, number, &held[space->protocol == IPPROTO_UDP]);
+		set_reserved_aside(alloc, number, is_reserved);
 		space->is_listed = 1;
 	}
 	return 0;
@@ -231,12 +276,19 @@ static int list_if_new(int netns_fd, uint64_t cookie, void *arg)
 
 void alloc_list_new(struct alloc *alloc)
 {
+	bool is_new[ALLOC_SPACES];
+
 	if (!has_new_space(alloc, 0))
 		return;
+	for (uint32_t number = 0; number < ALLOC_SPACES; number++)
+		is_new[number] = number && alloc->spaces[number].netns &&
+				 !alloc->spaces[number].is_listed;
 	netns_visit(list_if_new, alloc);
-	/* A namespace without a process cannot be listed, now or later. */
+	/* A namespace that no process and no file shows cannot be listed later either.
+	 */
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
-		alloc->spaces[number].is_listed = 1;
+		if (is_new[number])
+			alloc->spaces[number].is_listed = 1;
 }
 
 /*
@@ -250,9 +302,9 @@ static bool is_suspected_again(struct alloc *alloc, uint32_t host, unsigned int 
 	uint64_t *ports = alloc->suspects[host];
 	uint64_t mark = record->holder | 1;
 
-	if (!record->holder)
-		mark = (uint64_t)record->closed_ms << 32 |
-		       (uint32_t)record->counts << 1 | 1;
+	if (!PRINT(record->holder))
+		mark = (uint64_t)record->closed_s << 40 |
+		       (uint64_t)record->counts << 1 | 1;
 	if (!ports)
 		ports = alloc->suspects[host] = calloc(PORTS, sizeof(*ports));
 	if (!ports)
@@ -271,127 +323,118 @@ static void clear_suspicion(struct alloc *alloc, uint32_t host, unsigned int por
 		alloc->suspects[host][port] = 0;
 }
 
+/* Is the port kept out for its own sake, whoever holds it? */
+static bool is_withheld(struct port_record *record, unsigned int port,
+			const struct holding *holding, const bool *is_reserved)
+{
+	bool is_ours = (record->mark & RECORD_EXCLUSIVE) &&
+		       !(record->mark & RECORD_FOREIGN) && USERS(record->counts);
+
+	if (holding->is_listening[port] && !is_ours)
+		note_listener(record);
+	else if ((record->mark & RECORD_LISTENED) &&
+		 !record_closed_since(record, boot_ns(), LISTENER_S))
+		record_unmark(record, RECORD_LISTENED);
+	if ((record->mark & RECORD_RESERVED) && !is_reserved[port])
+		record_unmark(record, RECORD_RESERVED);
+	return record->mark & RECORD_RESERVED ||
+	       (record->mark & RECORD_LISTENED &&
+		(record->mark & RECORD_FOREIGN || !USERS(record->counts)));
+}
+
+static void forget(struct alloc *alloc, uint32_t host, unsigned int port,
+		   const struct port_record *record)
+{
+	const struct alloc_ask ask = {.op = ALLOC_ASK_FORGET,
+				      .host = host,
+				      .port = port,
+				      .holder = record->holder,
+				      .flags = record->closed_s};
+
+	if (is_suspected_again(alloc, host, port, record) && alloc_serve(alloc, &ask))
+		alloc->repairs++;
+}
+
 /* One port of a space that is not unused: is it still right to keep it out? */
 static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int port,
-			   const struct holding *holding)
+			   const struct holding *holding, const bool *is_reserved)
 {
+	const struct alloc_ask give_back = {
+		.op = ALLOC_ASK_RETURN, .space = number, .port = port};
 	struct alloc_space *space = &alloc->spaces[number];
-	struct port_record *record = record_of(alloc, space->chunk, port);
-	struct alloc_ask ask = {.space = number, .host = space->host, .port = port};
+	struct port_record *record = alloc_record(alloc, space->chunk, port);
 	bool is_used, is_aside, rests_alone;
 
 	/* Of two pools that overlap, the one that took the port judges it. */
-	if (!record || (record->flags & RECORD_RESERVED) ||
-	    (record->counts && record->space != number &&
-	     alloc->spaces[record->space].netns == space->netns))
+	if (!record || (record->counts && record_space(record) != number &&
+			alloc->spaces[record_space(record)].netns == space->netns))
 		return;
-	is_used = (uint32_t)record->counts;
-	is_aside = (record->flags & RECORD_FOREIGN) || (!is_used && !record->holder);
+	if (is_withheld(record, port, holding, is_reserved))
+		return;
+	is_used = USERS(record->counts);
+	is_aside =
+		(record->mark & RECORD_FOREIGN) || (!is_used && !PRINT(record->holder));
 	/* With sharing = never a rest holds the port. */
 	rests_alone = alloc->pools[space->pool].sharing == ALLOC_SHARING_NEVER &&
-		      !is_aside && !record->holder && record->counts >> 32;
+		      !is_aside && !PRINT(record->holder) && RESTING(record->counts);
 	if (rests_alone || holding->is_open[port]) {
 		clear_suspicion(alloc, space->host, port);
 		return;
 	}
 	if (is_aside) {
-		if (holding->is_held[port])
-			return;
-		ask.op = ALLOC_ASK_RETURN;
-		alloc_serve(alloc, &ask);
+		if (!holding->is_held[port])
+			alloc_serve(alloc, &give_back);
 		return;
 	}
 	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
-	if ((record->flags & RECORD_EXCLUSIVE) && space->protocol == IPPROTO_TCP &&
+	if ((record->mark & RECORD_EXCLUSIVE) && space->protocol == IPPROTO_TCP &&
 	    !alloc->lists_bound)
 		return;
-	ask.op = ALLOC_ASK_FORGET;
-	ask.holder = record->holder;
-	ask.flags = record->closed_ms;
-	if (is_suspected_again(alloc, space->host, port, record))
-		alloc_serve(alloc, &ask);
+	forget(alloc, space->host, port, record);
+}
+
+static void reconcile_space(struct alloc *alloc, uint32_t number,
+			    const struct holding *holding, const bool *is_reserved)
+{
+	struct alloc_space *space = &alloc->spaces[number];
+	const struct port_map *members = &alloc->pools[space->pool].members;
+
+	for (unsigned int port = 1024; port < PORTS; port++)
+		if (port_map_has(members, port) && !port_map_has(&space->unused, port))
+			reconcile_port(alloc, number, port, holding, is_reserved);
+	alloc->missed += set_aside(alloc, number, holding);
 }
 
 static int reconcile_netns(int netns_fd, uint64_t cookie, void *arg)
 {
 	CLEANUP_FREE struct holding *held = NULL;
+	CLEANUP_FREE bool *is_reserved = NULL;
 	struct alloc *alloc = arg;
 
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
 		struct alloc_space *space = &alloc->spaces[number];
 		const struct port_map *members = &alloc->pools[space->pool].members;
-		const struct holding *holding;
 
-		if (space->netns != cookie || space->unused.count == members->count)
+		if (space->netns != cookie)
+			continue;
+		if (!is_reserved) {
+			is_reserved = calloc(PORTS, sizeof(*is_reserved));
+			if (!is_reserved)
+				return 0;
+			note_reserved(alloc, netns_fd, cookie, is_reserved);
+		}
+		set_reserved_aside(alloc, number, is_reserved);
+		if (space->unused.count == members->count)
 			continue;
 		if (!held) {
 			held = calloc(2, sizeof(*held));
 			if (!held || note_sockets(netns_fd, held, NULL) < 0)
 				return 0;
 		}
-		holding = &held[space->protocol == IPPROTO_UDP];
-		for (unsigned int port = 1024; port < PORTS; port++)
-			if (port_map_has(members, port) &&
-			    !port_map_has(&space->unused, port))
-				reconcile_port(alloc, number, port, holding);
-		set_aside(alloc, number, holding, 0);
+		reconcile_space(alloc, number, &held[space->protocol == IPPROTO_UDP],
+				is_reserved);
 	}
 	return 0;
-}
-
-/* Give back what the space set aside; its records serve other pools. */
-static void return_aside(struct alloc *alloc, uint32_t number)
-{
-	struct alloc_space *space = &alloc->spaces[number];
-	struct alloc_ask ask = {.op = ALLOC_ASK_RETURN, .space = number};
-
-	for (ask.port = 1024; ask.port < PORTS; ask.port++) {
-		struct port_record *record = record_of(alloc, space->chunk, ask.port);
-
-		if (record && record->space == number &&
-		    (record->flags & RECORD_FOREIGN))
-			alloc_serve(alloc, &ask);
-	}
-}
-
-void alloc_drop_space(struct alloc *alloc, uint32_t number)
-{
-	struct alloc_ask ask = {.op = ALLOC_ASK_DROP_SPACE, .space = number};
-
-	return_aside(alloc, number);
-	alloc_serve(alloc, &ask);
-}
-
-static bool is_idle(const struct alloc *alloc, const struct alloc_space *space)
-{
-	const struct port_map *members = &alloc->pools[space->pool].members;
-
-	for (unsigned int port = 1024; port < PORTS; port++) {
-		const struct port_record *record;
-
-		if (!port_map_has(members, port) || port_map_has(&space->unused, port))
-			continue;
-		record = record_of((struct alloc *)alloc, space->chunk, port);
-		if (record && record->counts && !(record->flags & RECORD_FOREIGN) &&
-		    record->space == space - alloc->spaces)
-			return false;
-	}
-	return true;
-}
-
-/* Free the numbers of dropped spaces that no port and no rest names any more. */
-static void reap_dropped(struct alloc *alloc)
-{
-	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
-		struct alloc_space *space = &alloc->spaces[number];
-
-		if (!space->is_dropped || space->resting_count ||
-		    !is_idle(alloc, space))
-			continue;
-		memset(space, 0, sizeof(*space));
-		bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_spaces), NULL,
-				    &number, BPF_ANY);
-	}
 }
 
 struct presence {
@@ -422,7 +465,7 @@ static void drop_absent(struct alloc *alloc, const struct presence *presence)
 			alloc->absences[number] = 0;
 			continue;
 		}
-		if (++alloc->absences[number] > 1 && is_idle(alloc, space))
+		if (++alloc->absences[number] > 1 && alloc_space_is_idle(alloc, number))
 			alloc_drop_space(alloc, number);
 	}
 }
@@ -433,23 +476,8 @@ void alloc_reconcile(struct alloc *alloc)
 
 	if (netns_visit(note_presence, &presence) > 0)
 		drop_absent(alloc, &presence);
-	reap_dropped(alloc);
-}
-
-bool alloc_pool_is_named(const struct alloc *alloc, uint32_t pool)
-{
-	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
-		if (alloc->spaces[number].pool == pool)
-			return true;
-	return false;
-}
-
-static bool has_space(const struct alloc *alloc, uint32_t host)
-{
-	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
-		if (alloc->spaces[number].host == host)
-			return true;
-	return false;
+	alloc_reap_spaces(alloc);
+	alloc_reap_users(alloc);
 }
 
 struct bound_search {
@@ -477,49 +505,4 @@ bool alloc_probe_bound(void)
 		return false;
 	sock_diag_visit(-1, IPPROTO_TCP, find_cookie, &search, NULL);
 	return search.is_found;
-}
-
-static bool has_lease(const struct alloc *alloc, const struct alloc_host *host)
-{
-	if (host->tuple_count)
-		return true;
-	for (int group = 0; group < ALLOC_GROUPS; group++) {
-		const struct record_chunk *chunk = &alloc->chunks[host->chunk[group]];
-
-		for (int i = 0; host->chunk[group] && i < ALLOC_CHUNK_SIZE; i++)
-			if (chunk->records[i].counts &&
-			    !(chunk->records[i].flags & RECORD_FOREIGN))
-				return true;
-	}
-	return false;
-}
-
-static void free_host(struct alloc *alloc, uint32_t number)
-{
-	struct alloc_host *host = &alloc->hosts[number];
-	struct alloc_host_key key = {.netns = host->netns, .protocol = host->protocol};
-
-	bpf_map_delete_elem(bpf_map__fd(alloc->bpf->maps.host_ids), &key);
-	for (int group = 0; group < ALLOC_GROUPS; group++) {
-		uint32_t chunk = host->chunk[group];
-
-		if (!chunk)
-			continue;
-		memset(&alloc->chunks[chunk], 0, sizeof(alloc->chunks[chunk]));
-		bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_chunks), NULL,
-				    &chunk, BPF_ANY);
-	}
-	free(alloc->suspects[number]);
-	alloc->suspects[number] = NULL;
-	memset(host, 0, sizeof(*host));
-	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_hosts), NULL, &number,
-			    BPF_ANY);
-}
-
-void alloc_reap_hosts(struct alloc *alloc)
-{
-	for (uint32_t number = 1; number < ALLOC_HOSTS; number++)
-		if (alloc->hosts[number].netns && !has_space(alloc, number) &&
-		    !has_lease(alloc, &alloc->hosts[number]))
-			free_host(alloc, number);
 }

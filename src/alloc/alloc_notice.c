@@ -29,8 +29,7 @@ void alloc_set_guard(struct alloc *alloc, enum foreign_bind what)
 
 void alloc_set_reserved(struct alloc *alloc, const struct port_set *ports)
 {
-	(void)alloc;
-	(void)ports;
+	alloc->reserved = *ports;
 }
 
 void alloc_set_notice(struct alloc *alloc, alloc_notice_fn *notice, void *arg)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* alloc_private.h - what alloc.c and alloc_host.c share. */
+/* alloc_private.h - what the files of the allocator share. */
 #ifndef ALLOC_PRIVATE_H
 #define ALLOC_PRIVATE_H
 
@@ -17,21 +17,35 @@ struct attachment {
 	struct bpf_link *links[HOOK_COUNT];
 };
 
+enum chunk_state {
+	CHUNK_NONE,  /* of a block that is not there */
+	CHUNK_KEPT,  /* free, here */
+	CHUNK_GIVEN, /* to the kernel: in stock, or a host's */
+};
+
 struct alloc {
 	struct alloc_bpf *bpf;
 	/* The kernel's arrays, mapped. */
 	struct alloc_pool *pools;
-	struct alloc_space *templates;
 	struct alloc_space *spaces;
 	struct alloc_host *hosts;
-	struct record_chunk *chunks;
+	struct alloc_user *users;
+	struct record_chunk *blocks[ALLOC_CHUNKS / ALLOC_BLOCK];
+	uint8_t chunk_states[ALLOC_CHUNKS]; /* enum chunk_state */
 	bool pool_is_used[ALLOC_POOLS];
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
 	uint64_t ticks;
 	uint64_t reasons; /* to reconcile, counted, at the last tick */
-	unsigned int absences[ALLOC_SPACES]; /* reconcilings in a row that did not meet
-						the namespace */
+	unsigned int absences[ALLOC_SPACES];  /* reconcilings in a row that did not meet
+						 the namespace */
+	unsigned int user_idles[ALLOC_USERS]; /* reconcilings in a row that found
+						 nothing of this user's */
+	uint64_t repairs;
+	uint64_t missed;
+	uint64_t own_netns;
+	struct port_set reserved;		/* in our own namespace */
+	struct alloc_count before[ALLOC_POOLS]; /* of earlier pools of this number */
 	bool lists_bound; /* sock_diag lists TCP sockets that are bound and no more */
 	/* By host, by port: the holder that had no socket at the last reconciling.
 	 * NULL: none had. */
@@ -40,6 +54,23 @@ struct alloc {
 
 /* Put one question to the program `serve`: its result, or 0. */
 uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask);
+
+/* The record of a port in the chunks of a host or a space, or NULL. */
+struct port_record *alloc_record(const struct alloc *alloc, const uint32_t *chunk,
+				 unsigned int port);
+
+/* See to it that the kernel has chunks in stock, and free those beyond. -ENOSPC. */
+int alloc_stock_chunks(struct alloc *alloc);
+
+/* Take back a chunk that a host had. */
+void alloc_keep_chunk(struct alloc *alloc, uint32_t number);
+
+unsigned int alloc_count_blocks(const struct alloc *alloc);
+void alloc_unmap_chunks(struct alloc *alloc);
+
+/* What the pools of this number counted, all together. */
+void alloc_count_number(const struct alloc *alloc, uint32_t pool,
+			struct alloc_count *ret);
 
 /* Set aside in the namespace's spaces what other sockets hold and what is reserved
  * there. */
@@ -62,6 +93,15 @@ bool alloc_pool_is_named(const struct alloc *alloc, uint32_t pool);
 
 /* Does sock_diag list TCP sockets that are bound and no more (Linux 6.8)? */
 bool alloc_probe_bound(void);
+
+/* Does no socket and no rest have a port of this space? */
+bool alloc_space_is_idle(const struct alloc *alloc, uint32_t number);
+
+/* Free the numbers of dropped spaces that no port and no rest names any more. */
+void alloc_reap_spaces(struct alloc *alloc);
+
+/* Free the numbers of users that have nothing any more. */
+void alloc_reap_users(struct alloc *alloc);
 
 /* Free the records of hosts that have no space and no lease any more. */
 void alloc_reap_hosts(struct alloc *alloc);

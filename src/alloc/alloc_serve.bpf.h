@@ -27,6 +27,7 @@ static __always_inline void serve_rest(void)
 		.space = ask.space,
 		.port = ask.port,
 		.destination = ask.destination,
+		.peer = ask.destination,
 		.rest_until_ns = ask.until_ns,
 		.rest_flags = REST_NOT_EARLY,
 		.now_ns = bpf_ktime_get_boot_ns(),
@@ -63,41 +64,52 @@ static __always_inline void serve_return(void)
 
 	if (!record || port_map_has(&space->unused, ask.port))
 		return;
-	if (record->flags & RECORD_FOREIGN) {
-		record->flags = 0;
+	if (record->mark & RECORD_FOREIGN) {
+		record->mark = ask.space;
 		ask.result = port_unuse(space->host, ask.port, 0);
-	} else if (!USERS(record->counts) && !record->holder &&
-		   is_member(space, ask.port)) {
+	} else if (!USERS(record->counts) && !PRINT(record->holder) &&
+		   !(record->mark & RECORD_LISTENED) && is_member(space, ask.port)) {
 		ask.result = port_map_give(&space->unused, ask.port);
 	}
 	if (ask.result && space->dense_count)
 		bpf_loop(ALLOC_DENSE, open_again, &none, 0);
 }
 
-struct bpf_map;
-
-/* One tuple of a sharer that leaked, on the port in question. */
-static long sharer_drop(struct bpf_map *map, struct limbo_key *key, __u64 *destination,
-			void *arg)
+/* The tuple of a sharer that leaked, where it is on the port in question. */
+static __always_inline void sharer_drop(struct limbo_bucket *bucket,
+					struct limbo_peers *peers, __u32 slot)
 {
-	struct alloc_host *host = by_id(&hosts, ask.host);
-	struct limbo_key cookie = {.cookie = key->cookie};
-	struct tuple_request request = {
-		.hash = pick_tuple(*destination, ask.host, ask.port),
-		.value = key->cookie,
-		.op = TUPLE_REMOVE,
-	};
+	struct lease lease = {.host = ask.host, .port = ask.port};
+	__u64 word;
 
-	(void)map;
+	if (slot >= ALLOC_LIMBO_SLOTS)
+		return;
+	word = bucket->words[slot];
+	lease.destination = word;
+	lease.peer = peers->peers[slot];
+	lease.cookie = word >> 32;
+	if (!word ||
+	    !tuple_is_used_by(pick_tuple(lease.destination, lease.host, lease.port),
+			      lease.cookie) ||
+	    __sync_val_compare_and_swap(&bucket->words[slot], word, 0) != word)
+		return;
+	lease.now_ns = bpf_ktime_get_boot_ns();
+	tuple_leave(&lease, 0, 0);
+}
+
+static long sharers_drop(__u32 i, void *arg)
+{
+	struct limbo_bucket *bucket = by_id(&limbo, i / ALLOC_LIMBO_SLOTS);
+	struct limbo_peers *peers = by_id(&limbo_peers, i / ALLOC_LIMBO_SLOTS);
+
 	(void)arg;
-	if (!host || tuple_change(&request))
-		return 0;
-	__sync_fetch_and_add(&host->tuple_count, -1);
-	bpf_map_delete_elem(&limbo, &cookie);
+	if (!bucket || !peers)
+		return 1;
+	sharer_drop(bucket, peers, i % ALLOC_LIMBO_SLOTS);
 	return 0;
 }
 
-/* A lease without a socket. holder 0: the first user went, and the others leaked. */
+/* A lease without a socket. No print: the first user went, and the others leaked. */
 static __always_inline void serve_forget(void)
 {
 	struct port_record *record = record_of(ask.host, ask.port);
@@ -106,13 +118,13 @@ static __always_inline void serve_forget(void)
 
 	if (!record || record->holder != ask.holder)
 		return;
-	if (ask.holder) {
+	if (PRINT(ask.holder)) {
 		ask.result = lease_end(&lease);
 		return;
 	}
-	if (record->closed_ms != ask.flags)
+	if (record->closed_s != ask.flags)
 		return;
-	bpf_for_each_map_elem(&limbo, sharer_drop, &none, 0);
+	bpf_loop(ALLOC_LIMBO * ALLOC_LIMBO_SLOTS, sharers_drop, &none, 0);
 	for (int i = 0; i < 64 && !ask.result && USERS(record->counts); i++)
 		ask.result = port_unuse(ask.host, ask.port, 0);
 }
@@ -172,7 +184,7 @@ static long sweep_one(__u32 i, void *arg)
 	rest = &all->rests[at];
 	if (rest->flags & REST_IS_OVER)
 		sweep->over++;
-	else if (rest->until_ns <= sweep->now_ns &&
+	else if (is_past(rest->until_ms, now_ms(sweep->now_ns)) &&
 		 ring_end(&popped, sweep->place, sweep->now_ns))
 		sweep->ended += rest_end(&popped, 0);
 	sweep->place++;

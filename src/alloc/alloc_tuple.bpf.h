@@ -8,6 +8,12 @@
  * the low half of the cookie (in use) or the millisecond the rest ends. A rest that
  * is over counts as an empty slot, so nothing has to happen at its end.
  *
+ * A socket bound to an address has a tuple of its own (its destination is a hash of the
+ * address too), and joins the destination's *bound mark* on that port: one slot for
+ * all of them, which counts them and knows when the last of their rests ends. A socket
+ * that is not bound may come out at any address, so it asks for the mark as well; and
+ * the bound one asks for the destination as the unbound have it.
+ *
  * Slots are compared without branches: the verifier would follow each.
  */
 #ifndef ALLOC_TUPLE_BPF_H
@@ -19,22 +25,28 @@ enum tuple_op {
 	TUPLE_ADD,    /* in use by cookie; fails where it is in use or resting */
 	TUPLE_TAKE,   /* the same, but where it rests, the rest ends */
 	TUPLE_REST,   /* resting until value, whatever it was */
+	TUPLE_JOIN,   /* a bound mark: one socket more */
 	TUPLE_REMOVE, /* where it is in use by cookie */
 	TUPLE_UNREST, /* where it rests until just then */
+	TUPLE_LEAVE, /* a bound mark: one less, which rests until value (0: does not) */
 };
 
 struct tuple_request {
 	__u64 hash;  /* pick_tuple() */
 	__u32 value; /* low half of the cookie, or the millisecond the rest ends */
-	__u32 op;    /* enum tuple_op */
 	__u32 now_ms;
-	__u32 host;
 };
 
 #define TUPLE_IN_USE  1
 #define TUPLE_RESTING 2
 
 #define SLOT_RESTING (1ULL << 32)
+
+/* A bound mark in use: 14 bits count, 18 bits say until when one rests, in 1,024 ms. */
+#define MARK_COUNT  0x3fff
+#define MARK_SHIFT  14
+#define MARK_CLOCK  0x3ffff
+#define MARK_FUTURE 0x20000
 
 static __always_inline __u64 slot_print(__u64 hash)
 {
@@ -91,30 +103,34 @@ static __always_inline __u64 lowest(__u64 mask)
 	return place;
 }
 
-/* 0 where the tuple may be used, TUPLE_IN_USE or TUPLE_RESTING. Takes no lock. */
-static __always_inline int bucket_find(__u32 number, __u64 hash, __u32 now,
-				       __u32 *ret_spilled)
+#define BUCKET_SPILLED 4
+
+/* 0 where the tuple may be used, TUPLE_IN_USE or TUPLE_RESTING; BUCKET_SPILLED in
+ * addition where the neighbour is to be asked. Takes no lock. */
+static __always_inline int bucket_find(__u32 number, __u64 print, __u32 now)
 {
 	struct tuple_bucket *bucket = by_id(&buckets, number);
 	struct slot_masks masks;
 
 	if (!bucket)
 		return 0;
-	*ret_spilled = bucket->is_spilled;
-	masks = slots_compare(bucket->slots, slot_print(hash), now);
+	masks = slots_compare(bucket->slots, print, now);
 	if (!masks.same)
-		return 0;
+		return bucket->is_spilled ? BUCKET_SPILLED : 0;
 	return masks.same & masks.resting ? TUPLE_RESTING : TUPLE_IN_USE;
 }
 
 __noinline int tuple_find(__u64 hash, __u32 now)
 {
-	__u32 number = hash & (ALLOC_BUCKETS - 1), spilled = 0, ignored;
-	int found = bucket_find(number, hash, now, &spilled);
+	__u32 number = hash & (ALLOC_BUCKETS - 1);
+	int found = 0;
 
-	if (found || !spilled)
-		return found;
-	return bucket_find(number ^ 1, hash, now, &ignored);
+	for (int i = 0; i < 2; i++) {
+		found = bucket_find(number ^ i, slot_print(hash), now);
+		if (found != BUCKET_SPILLED)
+			return found;
+	}
+	return 0;
 }
 
 static __always_inline bool bucket_has(__u32 number, __u64 slot)
@@ -139,17 +155,51 @@ __noinline int tuple_is_used_by(__u64 hash, __u32 cookie)
 	return bucket_has(number, slot) || bucket_has(number ^ 1, slot);
 }
 
+/* How long the mark's longest rest still takes, in its clock. */
+static __always_inline __u32 mark_left(__u64 slot, __u32 now)
+{
+	__u32 left;
+
+	if (!slot)
+		return 0;
+	if (slot & SLOT_RESTING)
+		return (((__u32)slot - now) >> 10) + 1;
+	left = ((__u32)slot >> MARK_SHIFT) - (now >> 10);
+	left &= MARK_CLOCK;
+	return left & MARK_FUTURE ? 0 : left;
+}
+
+/* The mark's slot with one socket more or less, 0 where nothing remains of it. */
+static __always_inline __u64 mark_change(__u64 slot,
+					 const struct tuple_request *request, __u32 op)
+{
+	__u64 print = slot_print(request->hash) << 33;
+	__u32 now = request->now_ms, left = mark_left(slot, now), rest;
+	__u32 count = slot & SLOT_RESTING ? 0 : slot & MARK_COUNT;
+
+	if (op == TUPLE_JOIN) {
+		count++;
+	} else {
+		count--;
+		rest = request->value ? ((request->value - now) >> 10) + 1 : 0;
+		if (rest < MARK_FUTURE && rest > left)
+			left = rest;
+	}
+	if (count)
+		return print | ((left + (now >> 10)) & MARK_CLOCK) << MARK_SHIFT |
+		       count;
+	return left ? print | SLOT_RESTING | (__u32)(now + (left << 10)) : 0;
+}
+
 /* What the slot becomes, and where; the lock is held. 0, or -EEXIST, -ENOENT, -ENOSPC.
  */
 static __always_inline int bucket_change(struct tuple_bucket *bucket,
-					 const struct tuple_request *request,
+					 const struct tuple_request *request, __u32 op,
 					 __u32 force)
 {
 	__u64 print = slot_print(request->hash);
 	struct slot_masks masks = slots_compare(bucket->slots, print, request->now_ms);
 	__u64 slot = print << 33 | request->value, place, mask = masks.same;
-	__u32 op = request->op;
-
 	if ((op == TUPLE_ADD && mask) || (op == TUPLE_TAKE && (mask & ~masks.resting)))
 		return -17;
 	if (op == TUPLE_REST)
@@ -176,7 +226,8 @@ static __always_inline int bucket_change(struct tuple_bucket *bucket,
 	return 0;
 }
 
-__noinline int bucket_op(struct tuple_request *request, __u32 number, __u32 force)
+__noinline int bucket_op(struct tuple_request *request, __u32 op, __u32 number,
+			 __u32 force)
 {
 	struct tuple_bucket *bucket;
 	int err;
@@ -187,32 +238,99 @@ __noinline int bucket_op(struct tuple_request *request, __u32 number, __u32 forc
 	if (!bucket)
 		return -22;
 	bpf_spin_lock(&bucket->lock);
-	err = bucket_change(bucket, request, force);
+	err = bucket_change(bucket, request, op, force);
 	if (err == -28)
 		bucket->is_spilled = 1;
 	bpf_spin_unlock(&bucket->lock);
 	return err;
 }
 
-/* 0, or -EEXIST, -ENOENT, -ENOSPC as the operation says. */
-__noinline int tuple_change(struct tuple_request *request)
+/* The mark's slot; the lock is held. 0, or -EEXIST (too many), -ENOENT, -ENOSPC. */
+static __always_inline int bucket_mark(struct tuple_bucket *bucket,
+				       const struct tuple_request *request, __u32 op,
+				       __u32 force)
 {
-	__u32 number, spilled = 0, ignored;
+	struct slot_masks masks = slots_compare(
+		bucket->slots, slot_print(request->hash), request->now_ms);
+	__u32 joins = op == TUPLE_JOIN;
+	__u64 mask = masks.same, slot = 0, place;
+
+	if (!joins)
+		mask &= ~masks.resting;
+	else if (!mask)
+		mask = masks.free ? masks.free : force ? masks.resting : 0;
+	if (!mask)
+		return joins ? -28 : -2;
+	place = lowest(mask);
+	if (place > 6)
+		return -2;
+	if (masks.same)
+		slot = bucket->slots[place];
+	if (joins && !(slot & SLOT_RESTING) && (slot & MARK_COUNT) == MARK_COUNT)
+		return -17;
+	bucket->slots[place] = mark_change(slot, request, op);
+	return 0;
+}
+
+__noinline int mark_op(struct tuple_request *request, __u32 op, __u32 number,
+		       __u32 force)
+{
+	struct tuple_bucket *bucket;
 	int err;
 
 	if (!request)
 		return -22;
-	number = request->hash & (ALLOC_BUCKETS - 1);
-	if (!bucket_find(number, request->hash, request->now_ms, &spilled) && spilled &&
-	    bucket_find(number ^ 1, request->hash, request->now_ms, &ignored))
-		number ^= 1;
-	err = bucket_op(request, number, 0);
+	bucket = by_id(&buckets, number);
+	if (!bucket)
+		return -22;
+	bpf_spin_lock(&bucket->lock);
+	err = bucket_mark(bucket, request, op, force);
 	if (err == -28)
-		err = bucket_op(request, number ^ 1, 0);
+		bucket->is_spilled = 1;
+	bpf_spin_unlock(&bucket->lock);
+	return err;
+}
+
+static __always_inline int bucket_do(struct tuple_request *request, __u32 op,
+				     __u32 number, __u32 force)
+{
+	return op == TUPLE_JOIN || op == TUPLE_LEAVE
+		       ? mark_op(request, op, number, force)
+		       : bucket_op(request, op, number, force);
+}
+
+/* The bucket that has the tuple, or should. */
+__noinline __u32 bucket_of(__u64 hash, __u32 now)
+{
+	__u32 number = hash & (ALLOC_BUCKETS - 1);
+	int found;
+
+	for (int i = 0; i < 2; i++) {
+		found = bucket_find(number ^ i, slot_print(hash), now);
+		if (found && found != BUCKET_SPILLED)
+			return number ^ i;
+		if (!found)
+			break;
+	}
+	return number;
+}
+
+/* 0, or -EEXIST, -ENOENT, -ENOSPC as the operation says. */
+__noinline int tuple_change(struct tuple_request *request, __u32 op)
+{
+	__u32 number;
+	int err;
+
+	if (!request)
+		return -22;
+	number = bucket_of(request->hash, request->now_ms);
+	err = bucket_do(request, op, number, 0);
+	if (err == -28)
+		err = bucket_do(request, op, number ^ 1, 0);
 	if (err == -28) {
-		err = bucket_op(request, number, 1);
+		err = bucket_do(request, op, number, 1);
 		if (!err)
-			STAT_ADD(rests_cut_short, 1);
+			STAT_ADD(0, rests_cut_short, 1);
 	}
 	return err;
 }

@@ -261,10 +261,10 @@ PICK_INLINE __u32 pick_below(__u64 random, __u32 n)
 }
 
 /*
- * A destination as 64 bits, under a secret. A keyed hash and no more: where two
- * destinations fall together, one sees the other's ports as taken.
+ * A destination as 32 bits, under a secret. A keyed hash and no more: where two
+ * destinations fall together, one sees the other's ports as taken. Bit 0 is set.
  */
-PICK_INLINE __u64 pick_destination(struct pick_key key, const __u32 *address,
+PICK_INLINE __u32 pick_destination(struct pick_key key, const __u32 *address,
 				   __u16 port)
 {
 	__u64 front = (__u64)address[1] << 32 | address[0];
@@ -275,14 +275,36 @@ PICK_INLINE __u64 pick_destination(struct pick_key key, const __u32 *address,
 	h = (h ^ front ^ key.k1) * 0xc4ceb9fe1a85ec53ULL;
 	h ^= h >> 29;
 	h = (h ^ port) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 32;
+	return (__u32)(h ^ h >> 32) | 1;
+}
+
+/* The same destination as it is to a socket bound to the address source. */
+PICK_INLINE __u32 pick_bound_destination(struct pick_key key, __u32 destination,
+					 const __u32 *source)
+{
+	__u64 front = (__u64)source[1] << 32 | source[0];
+	__u64 back = (__u64)source[3] << 32 | source[2];
+	__u64 h = (back ^ key.k1) * 0xc4ceb9fe1a85ec53ULL;
+
+	h ^= h >> 32;
+	h = (h ^ front ^ key.k0) * 0xff51afd7ed558ccdULL;
+	h ^= h >> 29;
+	h = (h ^ destination) * 0x9e3779b97f4a7c15ULL;
+	return (__u32)(h ^ h >> 32) | 1;
+}
+
+/* "Some bound socket has it": never the same as any destination. */
+PICK_INLINE __u32 pick_bound_mark(__u32 destination)
+{
+	return destination & ~1U;
 }
 
 /* One tuple of a host (namespace and protocol) as 64 bits, from its destination and
  * port. */
-PICK_INLINE __u64 pick_tuple(__u64 destination, __u32 host, __u32 port)
+PICK_INLINE __u64 pick_tuple(__u32 destination, __u32 host, __u32 port)
 {
-	__u64 h = (destination ^ (__u64)host << 16 ^ port) * 0xff51afd7ed558ccdULL;
+	__u64 h =
+		((__u64)destination << 32 | host << 16 | port) * 0xff51afd7ed558ccdULL;
 
 	h ^= h >> 32;
 	h *= 0xc4ceb9fe1a85ec53ULL;

@@ -55,6 +55,10 @@ struct sock_common {
 
 struct socket;
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
@@ -64,6 +68,7 @@ struct sock {
 	int sk_err;
 	int sk_err_soft;
 	struct socket *sk_socket;
+	kuid_t sk_uid;
 };
 
 struct inet_sock {
@@ -195,6 +200,8 @@ enum {
 #define SHUTDOWN_MASK	   3
 #define SOCK_BINDPORT_LOCK \
 	8 /* sk_userlocks: the port was asked for, not drawn by the kernel */
+#define SOCK_BINDADDR_LOCK \
+	4 /* sk_userlocks: the address was asked for, not chosen by the route */
 #define SOCK_DONE    1 /* bit of skc_flags: the peer's FIN has come */
 #define MSG_PEEK     2
 #define MSG_ERRQUEUE 0x2000

@@ -459,7 +459,6 @@ static void a_port_held_by_something_else_is_set_aside(void **state)
 
 	(void)state;
 	assert_int_equal(bind(holder, (struct sockaddr *)&mine, sizeof(mine)), 0);
-	assert_int_equal(listen(holder, 1), 0);
 	use_pool(8, SHARING_WHEN_FULL, HOUR_NS, false);
 	for (int i = 0; i < 7; i++) {
 		fds[i] = connect_to(SOCK_STREAM, 0);
@@ -475,6 +474,28 @@ static void a_port_held_by_something_else_is_set_aside(void **state)
 	alloc_tick(bed.alloc);
 	assert_true(is_in_pool(connect_and_close(0), 8));
 	close_all(fds, 7);
+}
+
+static void a_listeners_port_is_not_given_after_it_closed(void **state)
+{
+	struct sockaddr_in mine = {.sin_family = AF_INET,
+				   .sin_port = htons(bed.first + 1)};
+	CLEANUP_CLOSE int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&mine, sizeof(mine)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	use_pool(2, SHARING_WHEN_FULL, 0, false);
+	close(TAKE_FD(listener));
+	for (int i = 0; i < 50; i++) {
+		int fd = connect_to(SOCK_STREAM, 0);
+
+		assert_int_equal(port_of(fd), bed.first);
+		close_all(&fd, 1);
+		if (i % 10 == 0)
+			alloc_tick(bed.alloc);
+	}
+	drain_listeners();
 }
 
 static unsigned int address_of(int fd)
@@ -706,6 +727,7 @@ int main(void)
 		TEST(bind_to_port_0_takes_a_port_of_its_own),
 		TEST(bind_to_port_0_avoids_what_others_bound_since),
 		TEST(a_port_held_by_something_else_is_set_aside),
+		TEST(a_listeners_port_is_not_given_after_it_closed),
 		TEST(a_conflict_leaves_the_source_address_the_program_chose),
 		TEST(a_peer_that_closes_late_does_not_end_early_reuse),
 		TEST(a_half_open_tuple_is_not_reused_early),

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Freeing the tables' numbers: of spaces, hosts and users that nothing names any more.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "alloc/alloc_private.h"
+#include "base/cleanup.h"
+
+#include "alloc/alloc.skel.h"
+
+#define PORTS 65536
+
+/* Give back what the space set aside; its records serve other pools. */
+static void return_aside(struct alloc *alloc, uint32_t number)
+{
+	struct alloc_space *space = &alloc->spaces[number];
+	struct alloc_ask ask = {.op = ALLOC_ASK_RETURN, .space = number};
+
+	for (ask.port = 1024; ask.port < PORTS; ask.port++) {
+		struct port_record *record =
+			alloc_record(alloc, space->chunk, ask.port);
+
+		if (record && record_space(record) == number &&
+		    (record->mark & RECORD_FOREIGN))
+			alloc_serve(alloc, &ask);
+	}
+}
+
+void alloc_drop_space(struct alloc *alloc, uint32_t number)
+{
+	struct alloc_ask ask = {.op = ALLOC_ASK_DROP_SPACE, .space = number};
+
+	return_aside(alloc, number);
+	alloc_serve(alloc, &ask);
+}
+
+bool alloc_space_is_idle(const struct alloc *alloc, uint32_t number)
+{
+	const struct alloc_space *space = &alloc->spaces[number];
+	const struct port_map *members = &alloc->pools[space->pool].members;
+
+	for (unsigned int port = 1024; port < PORTS; port++) {
+		const struct port_record *record;
+
+		if (!port_map_has(members, port) || port_map_has(&space->unused, port))
+			continue;
+		record = alloc_record(alloc, space->chunk, port);
+		if (record && record->counts && !(record->mark & RECORD_FOREIGN) &&
+		    record_space(record) == number)
+			return false;
+	}
+	return true;
+}
+
+/* Free the numbers of dropped spaces that no port and no rest names any more. */
+void alloc_reap_spaces(struct alloc *alloc)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
+		struct alloc_space *space = &alloc->spaces[number];
+
+		if (!space->is_dropped || space->resting_count ||
+		    !alloc_space_is_idle(alloc, number))
+			continue;
+		if (space->maker)
+			__atomic_fetch_sub(&alloc->users[space->maker].spaces, 1,
+					   __ATOMIC_SEQ_CST);
+		memset(space, 0, sizeof(*space));
+		bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_spaces), NULL,
+				    &number, BPF_ANY);
+	}
+}
+
+bool alloc_pool_is_named(const struct alloc *alloc, uint32_t pool)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (alloc->spaces[number].pool == pool)
+			return true;
+	return false;
+}
+
+static bool has_space(const struct alloc *alloc, uint32_t host)
+{
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (alloc->spaces[number].host == host)
+			return true;
+	return false;
+}
+
+static bool has_lease(const struct alloc *alloc, const struct alloc_host *host)
+{
+	if (host->tuple_count)
+		return true;
+	for (unsigned int port = 1024; port < PORTS; port++) {
+		const struct port_record *record =
+			alloc_record(alloc, host->chunk, port);
+
+		if (record && record->counts && !(record->mark & RECORD_FOREIGN))
+			return true;
+	}
+	return false;
+}
+
+static void free_host(struct alloc *alloc, uint32_t number)
+{
+	struct alloc_host *host = &alloc->hosts[number];
+	struct alloc_host_key key = {.netns = host->netns, .protocol = host->protocol};
+	uint32_t chunk[ALLOC_GROUPS];
+
+	bpf_map_delete_elem(bpf_map__fd(alloc->bpf->maps.host_ids), &key);
+	if (host->maker)
+		__atomic_fetch_sub(&alloc->users[host->maker].chunks, host->chunk_count,
+				   __ATOMIC_SEQ_CST);
+	memcpy(chunk, host->chunk, sizeof(chunk));
+	memset(host, 0, sizeof(*host));
+	for (int group = 0; group < ALLOC_GROUPS; group++)
+		if (chunk[group])
+			alloc_keep_chunk(alloc, chunk[group]);
+	free(alloc->suspects[number]);
+	alloc->suspects[number] = NULL;
+	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_hosts), NULL, &number,
+			    BPF_ANY);
+}
+
+void alloc_reap_hosts(struct alloc *alloc)
+{
+	for (uint32_t number = 1; number < ALLOC_HOSTS; number++)
+		if (alloc->hosts[number].netns && !has_space(alloc, number) &&
+		    !has_lease(alloc, &alloc->hosts[number]))
+			free_host(alloc, number);
+}
+
+/* ---- users ---- */
+
+static bool has_nothing(const struct alloc_user *user)
+{
+	return (int32_t)user->held <= 0 && (int32_t)user->shared <= 0 &&
+	       (int32_t)user->rests <= 0 && !user->spaces && !user->chunks;
+}
+
+static bool is_parent(const struct alloc *alloc, uint32_t number)
+{
+	for (uint32_t i = 1; i < ALLOC_USERS; i++)
+		if (alloc->users[i].parent == number)
+			return true;
+	return false;
+}
+
+static void user_free(struct alloc *alloc, const struct alloc_user_key *key,
+		      uint32_t number)
+{
+	if (bpf_map_delete_elem(bpf_map__fd(alloc->bpf->maps.user_ids), key))
+		return;
+	memset(&alloc->users[number], 0, sizeof(alloc->users[number]));
+	alloc->user_idles[number] = 0;
+	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_users), NULL, &number,
+			    BPF_ANY);
+}
+
+/* Twice in a row idle: a hook that has just asked for the number is done with it. */
+static void user_judge(struct alloc *alloc, const struct alloc_user_key *key)
+{
+	uint32_t number;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(alloc->bpf->maps.user_ids), key, &number) ||
+	    number >= ALLOC_USERS)
+		return;
+	if (!has_nothing(&alloc->users[number]) || is_parent(alloc, number))
+		alloc->user_idles[number] = 0;
+	else if (++alloc->user_idles[number] > 2)
+		user_free(alloc, key, number);
+}
+
+void alloc_reap_users(struct alloc *alloc)
+{
+	int map = bpf_map__fd(alloc->bpf->maps.user_ids);
+	CLEANUP_FREE struct alloc_user_key *keys = calloc(ALLOC_USERS, sizeof(*keys));
+	size_t count = 0;
+
+	while (keys && count < ALLOC_USERS &&
+	       !bpf_map_get_next_key(map, count ? &keys[count - 1] : NULL,
+				     &keys[count]))
+		count++;
+	for (size_t i = 0; i < count; i++)
+		user_judge(alloc, &keys[i]);
+}
