@@ -70,7 +70,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
 # The small programs that tests and benches drive; they share no code with srcport.
-TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak)
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak shape)
 BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
 TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -83,6 +83,8 @@ $(BUILD)/tests/tools/%-static: tests/tools/%.c tests/tools/endpoint.c
 $(BUILD)/tests/tools/%: tests/tools/%.c tests/tools/endpoint.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@
+
+$(BUILD)/tests/tools/shape: $(wildcard tests/tools/shape*.c)
 
 $(BUILD)/bench/%: bench/%.c bench/sample.c tests/tools/endpoint.c
 	@mkdir -p $(@D)
