@@ -18,7 +18,7 @@ FLAGS   = -std=gnu17 -D_GNU_SOURCE -DSRCPORT_VERSION='"$(VERSION)"' -MMD -MP $(W
 BUILD  ?= build
 TRIPLE := $(shell $(CC) -print-multiarch)
 ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
-LIBS    = -lbpf -lsqlite3 -ljansson -lmnl -lm
+LIBS    = -linih -lbpf -lsqlite3 -ljansson -lmnl -lm
 
 # The programs' own files are src/cli/*.c and src/daemon/*.c; the rest is library.
 BPF     := $(sort $(wildcard src/*/*.bpf.c))

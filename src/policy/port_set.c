@@ -108,6 +108,18 @@ void port_set_add(struct port_set *set, uint16_t from, uint16_t to)
 		set->words[port / 64] |= 1ULL << (port % 64);
 }
 
+void port_set_join(struct port_set *set, const struct port_set *other)
+{
+	for (size_t i = 0; i < WORD_COUNT; i++)
+		set->words[i] |= other->words[i];
+}
+
+void port_set_intersect(struct port_set *set, const struct port_set *other)
+{
+	for (size_t i = 0; i < WORD_COUNT; i++)
+		set->words[i] &= other->words[i];
+}
+
 void port_set_remove(struct port_set *set, const struct port_set *other)
 {
 	for (size_t i = 0; i < WORD_COUNT; i++)
