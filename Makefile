@@ -3,6 +3,7 @@
 # make check       layers, format, unit and command-line tests (no root, under a minute)
 # make check-root  the tests that load BPF programs and make namespaces (root)
 # make soak        all kinds of connects and closes for SECONDS=60, judged after (root)
+# make selftests   the kernel's own tests, from KERNEL_SOURCE=DIR, with srcport and without (root)
 # make bench       measure connect() under srcport and its rivals (root) into bench/RESULTS.md
 # make install     DESTDIR= PREFIX=/usr/local
 # make help        this text
@@ -115,6 +116,9 @@ SECONDS ?= 60
 soak: all $(BUILD)/tests/tools/soak
 	BUILD=$(BUILD) SOAK_SECONDS=$(SECONDS) bats --tap tests/soak/soak.bats
 
+selftests: all
+	BUILD=$(BUILD) tests/selftests/run $(KERNEL_SOURCE)
+
 bench: all $(BENCHES)
 	BUILD=$(BUILD) bench/run
 
@@ -135,7 +139,7 @@ clean:
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-.PHONY: all check check-root soak bench install clean help
+.PHONY: all check check-root soak selftests bench install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d)
