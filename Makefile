@@ -2,7 +2,7 @@
 # make             build the programs into build/
 # make check       layers, format, unit and command-line tests (no root, under a minute)
 # make check-root  the tests that load BPF programs and make namespaces (root)
-# make soak        all kinds of connects and closes for SECONDS=60, judged after (root)
+# make soak        OPERATIONS=10000000 of all kinds, or SECONDS= of them, judged (root)
 # make selftests   the kernel's own tests, from KERNEL_SOURCE=DIR, with srcport and without (root)
 # make bench       measure connect() under srcport and its rivals (root) into bench/RESULTS.md
 # make install     DESTDIR= PREFIX=/usr/local
@@ -71,7 +71,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
 # The small programs that tests and benches drive; they share no code with srcport.
-TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak shape)
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak shape rewriter)
 BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
 TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -86,6 +86,13 @@ $(BUILD)/tests/tools/%: tests/tools/%.c tests/tools/endpoint.c
 	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@
 
 $(BUILD)/tests/tools/shape: $(wildcard tests/tools/shape*.c)
+
+$(BUILD)/tests/tools/soak: $(wildcard tests/tools/soak*.c)
+
+$(BUILD)/tests/tools/rewriter: tests/tools/rewriter.c tests/tools/endpoint.c \
+		| $(BUILD)/tests/bpf/rewriter.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@ -lbpf
 
 $(BUILD)/bench/%: bench/%.c bench/sample.c tests/tools/endpoint.c
 	@mkdir -p $(@D)
@@ -111,10 +118,11 @@ check-root: all $(TOOLS) $(BPF_TESTS)
 	BUILD=$(BUILD) tools/run-tests $(TEST_COUNTS) $(BPF_TESTS) $(wildcard tests/root/*.bats)
 
 # Not by tools/run-tests, which allows a file 400 seconds.
-SECONDS ?= 60
+OPERATIONS ?= 10000000
 
 soak: all $(BUILD)/tests/tools/soak
-	BUILD=$(BUILD) SOAK_SECONDS=$(SECONDS) bats --tap tests/soak/soak.bats
+	BUILD=$(BUILD) SOAK_OPERATIONS=$(OPERATIONS) SOAK_SECONDS=$(SECONDS) \
+		bats --tap tests/root/soak.bats
 
 selftests: all
 	BUILD=$(BUILD) tests/selftests/run $(KERNEL_SOURCE)
