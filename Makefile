@@ -4,6 +4,7 @@
 # make check-root  the tests that load BPF programs and make namespaces (root)
 # make soak        OPERATIONS=10000000 of all kinds, or SECONDS= of them, judged (root)
 # make selftests   the kernel's own tests, from KERNEL_SOURCE=DIR, with srcport and without (root)
+# make fuzz        any bytes at the policy's parser for SECONDS=60 (clang's libFuzzer)
 # make bench       measure connect() under srcport and its rivals (root) into bench/RESULTS.md
 # make install     DESTDIR= PREFIX=/usr/local
 # make help        this text
@@ -126,6 +127,21 @@ soak: all $(BUILD)/tests/tools/soak
 
 selftests: all
 	BUILD=$(BUILD) tests/selftests/run $(KERNEL_SOURCE)
+
+# clang's own runtime carries the sanitizers, so the parser is compiled anew with it. What
+# is found (crash-*) and the corpus that grew stay in $(BUILD)/fuzz.
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_policy.c src/policy/*.c src/model/*.c src/base/*.c)
+
+$(BUILD)/fuzz/fuzz_policy: $(FUZZ_SRC) $(wildcard src/policy/*.h src/model/*.h src/base/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) -std=gnu17 -D_GNU_SOURCE -O1 -g -Isrc -fno-sanitize-recover=all \
+		-fsanitize=fuzzer,address,undefined $(FUZZ_SRC) -o $@ -linih
+
+fuzz: $(BUILD)/fuzz/fuzz_policy
+	@mkdir -p $(BUILD)/fuzz/corpus
+	$< -max_total_time=$(or $(SECONDS),60) -max_len=8192 -timeout=10 -dict=tests/fuzz/policy.dict \
+		-artifact_prefix=$(BUILD)/fuzz/ -print_final_stats=1 \
+		$(BUILD)/fuzz/corpus tests/policy/good tests/policy/bad
 
 bench: all $(BENCHES)
 	BUILD=$(BUILD) bench/run

@@ -13,7 +13,7 @@ struct policy_note {
 	char text[256];
 };
 
-#define POLICY_NOTES_MAX 64
+#define POLICY_NOTES_MAX 1000
 
 struct policy_notes {
 	size_t count; /* may pass POLICY_NOTES_MAX; the rest was not kept */

@@ -269,14 +269,15 @@ static void all_faults_are_said_at_once(void **state)
 static void faults_past_the_ceiling_are_counted(void **state)
 {
 	struct fixture *f = *state;
-	char text[401];
+	char text[4001];
 
-	for (int i = 0; i < 400; i += 2)
+	for (int i = 0; i < 4000; i += 2)
 		memcpy(text + i, "x\n", 2);
-	text[400] = '\0';
+	text[4000] = '\0';
 	assert_int_equal(policy_parse(text, &f->policy, &f->notes), -EINVAL);
-	assert_int_equal(f->notes.count, 200);
-	assert_int_equal(f->notes.error_count, 200);
+	assert_int_equal(f->notes.count, 2000);
+	assert_int_equal(f->notes.error_count, 2000);
+	assert_int_equal(f->notes.notes[POLICY_NOTES_MAX - 1].line, POLICY_NOTES_MAX);
 }
 
 static void a_huge_line_and_control_bytes_are_refused(void **state)
