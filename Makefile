@@ -6,6 +6,7 @@
 # make selftests   the kernel's own tests, from KERNEL_SOURCE=DIR, with srcport and without (root)
 # make fuzz        any bytes at the policy's parser for SECONDS=60 (clang's libFuzzer)
 # make bench       measure connect() under srcport and its rivals (root) into bench/RESULTS.md
+# make bench-apps  run applications with srcport and without: SECONDS=60 PAIRS=5 (root)
 # make install     DESTDIR= PREFIX=/usr/local
 # make help        this text
 
@@ -146,6 +147,9 @@ fuzz: $(BUILD)/fuzz/fuzz_policy
 bench: all $(BENCHES)
 	BUILD=$(BUILD) bench/run
 
+bench-apps: all
+	BUILD=$(BUILD) bench/apps --seconds $(or $(SECONDS),60) --pairs $(or $(PAIRS),5)
+
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/systemd/system lib/sysusers.d)
 	install -m 755 $(BUILD)/srcport $(DESTDIR)$(PREFIX)/bin
@@ -163,7 +167,7 @@ clean:
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-.PHONY: all check check-root soak selftests bench install clean help
+.PHONY: all check check-root soak selftests bench bench-apps install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d)
