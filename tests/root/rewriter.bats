@@ -39,6 +39,7 @@ waits_for() {
 
 # rewrite ADDRESS: from now on, everything below the test's cgroup.
 rewrite() {
+	: >"$PLACE/rewriter" # of the one before
 	"$TOOLS/rewriter" "$CGROUP" 7001 7020 "$1" 7000 \
 		<"$PLACE/hold" >"$PLACE/rewriter" 3>&- 4>&- &
 	REWRITER=$!
@@ -128,6 +129,7 @@ has_lines() {
 @test "UDP sessions behind the rewriter work, and no two have one tuple" {
 	for ADDRESS in 127.0.0.1 ::1; do
 		rewrite "$ADDRESS"
+		: >"$PLACE/tuples"
 		# shellcheck disable=SC2086
 		managed --pool full -- "$TOOLS/connector" -t udp -n 50 -w "$ADDRESS" $SERVICES \
 			<"$PLACE/hold" >"$PLACE/tuples" 3>&- 4>&- &

@@ -72,6 +72,7 @@ keep() {
 		shift
 	done
 	shift
+	: >"$file" # it may have been another's before
 	managed "${options[@]}" -- "$TOOLS/shape" -w "$@" \
 		<"$PLACE/hold" >"$file" 3>&- 4>&- &
 	wait_until 20 grep -q ready "$file"
@@ -413,9 +414,12 @@ $own 40007" ]
 	done < <(ways_of tcp4 tcp6 udp4 udp6)
 }
 
-# The last session that this port had.
+# The last session that this port had in the test's namespace.
 recorded_as_program() {
-	[ "$(sessions "sport = $2 and proto = ${1%?}" picked_by | tail -n 1)" = program ]
+	local cookie
+	cookie=$(in_place "$TOOLS/shape" 'socket tcp4' cookie </dev/null)
+	[ "$(sessions "sport = $2 and proto = ${1%?} and netns = ${cookie#* }" picked_by |
+		tail -n 1)" = program ]
 }
 
 @test "a socket with IP_LOCAL_PORT_RANGE keeps to the program's own range" {

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,10 @@
 
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51 /* Linux 6.3 */
+#endif
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* Linux 5.14 */
 #endif
 
 #define PATIENCE_MS 5000
@@ -119,6 +124,18 @@ static int step_get(struct shape *shape, char **words)
 	if (getsockopt(shape->fd, option->level, option->number, &value, &size) < 0)
 		return -errno;
 	printf("get %s %d\n", words[1], value);
+	return 0;
+}
+
+static int step_cookie(struct shape *shape, char **words)
+{
+	uint64_t cookie;
+	socklen_t size = sizeof(cookie);
+
+	(void)words;
+	if (getsockopt(shape->fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
+		return -errno;
+	printf("cookie %llu\n", (unsigned long long)cookie);
 	return 0;
 }
 
@@ -302,6 +319,8 @@ const struct step shape_steps[] = {
 	 step_socket},
 	{"set", 2, "OPTION VALUE, of which \"range\" takes 50000-50999", step_set},
 	{"get", 1, "OPTION: print its value", step_get},
+	{"cookie", 0, "print the kernel's number of the network namespace",
+	 step_cookie},
 	{"device", 1, "NAME: SO_BINDTODEVICE", step_device},
 	{"block", 0, "connect then waits for its end", step_block},
 	{"bind", 2, "ADDRESS PORT", step_bind},
