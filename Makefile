@@ -73,7 +73,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
 # The small programs that tests and benches drive; they share no code with srcport.
-TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak shape rewriter)
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker resting sink soak shape rewriter)
 BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
 TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -126,10 +126,10 @@ soak: all $(BUILD)/tests/tools/soak
 	BUILD=$(BUILD) SOAK_OPERATIONS=$(OPERATIONS) SOAK_SECONDS=$(SECONDS) \
 		bats --tap tests/root/soak.bats
 
-selftests: all
+selftests: all $(BUILD)/tests/tools/connector
 	BUILD=$(BUILD) tests/selftests/run $(KERNEL_SOURCE)
 
-# clang's own runtime carries the sanitizers, so the parser is compiled anew with it. What
+# clang's runtime (libclang-rt-14-dev) carries the sanitizers, so the parser is compiled anew with it. What
 # is found (crash-*) and the corpus that grew stay in $(BUILD)/fuzz.
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_policy.c src/policy/*.c src/model/*.c src/base/*.c)
 

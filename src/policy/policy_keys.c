@@ -38,18 +38,6 @@ void policy_fail(struct policy_parser *parser, const char *format, ...)
 	va_end(args);
 }
 
-struct policy_shown policy_show(const char *word)
-{
-	struct policy_shown shown;
-
-	snprintf(shown.text, sizeof(shown.text), "%.*s%s", POLICY_SHOWN_MAX, word,
-		 strnlen(word, POLICY_SHOWN_MAX + 1) > POLICY_SHOWN_MAX ? "..." : "");
-	for (char *c = shown.text; *c; c++)
-		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
-			*c = '?';
-	return shown;
-}
-
 void policy_fail_value(struct policy_parser *parser, const char *key, const char *value,
 		       const char *expected)
 {

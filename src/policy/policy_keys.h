@@ -14,9 +14,9 @@
 
 #include "policy/policy.h"
 #include "policy/policy_parse.h"
+#include "policy/policy_show.h"
 
-#define POLICY_KEYS_MAX	 16 /* in a section */
-#define POLICY_SHOWN_MAX 40 /* characters of a wrong word, in a note */
+#define POLICY_KEYS_MAX 16 /* in a section */
 
 struct policy_parser;
 
@@ -70,13 +70,6 @@ void policy_fail(struct policy_parser *parser, const char *format, ...)
 /* KEY: found "VALUE", expected EXPECTED */
 void policy_fail_value(struct policy_parser *parser, const char *key, const char *value,
 		       const char *expected);
-
-/* A word of the file as a note may show it: short and printable. */
-struct policy_shown {
-	char text[POLICY_SHOWN_MAX + 4];
-};
-
-struct policy_shown policy_show(const char *word);
 
 /* Was the key of this name set in the section? */
 bool policy_has_key(const struct policy_parser *parser, const char *name);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/policy_show.h"
 #include "policy/port_set.h"
 
 #define PORT_BITS 16
@@ -66,9 +67,9 @@ int port_set_parse_psid(const char *text, struct port_set *ret, struct fault *fa
 
 	if (parse_numbers(text, numbers) < 0)
 		return fault_set(fault, -EINVAL,
-				 "psid: found \"%.40s\", expected OFFSET,LENGTH,PSID "
+				 "psid: found \"%s\", expected OFFSET,LENGTH,PSID "
 				 "such as 6,8,52",
-				 text);
+				 policy_show(text).text);
 	if (numbers[OFFSET] + numbers[LENGTH] > PORT_BITS)
 		return fault_set(
 			fault, -EINVAL,

@@ -191,6 +191,7 @@ static void a_wrong_psid_is_refused_with_its_reason(void **state)
 	assert_psid_fault("-6,8,52", "expected OFFSET,LENGTH,PSID");
 	assert_psid_fault("6,8,0x", "expected OFFSET,LENGTH,PSID");
 	assert_psid_fault("6,8,99999999999999999999", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8,\t\x1b[31m", "\"6,8,??[31m\"");
 	assert_psid_fault("9,8,52", "expected at most 16 bits");
 	assert_psid_fault("17,0,0", "expected at most 16 bits");
 	assert_psid_fault("6,8,256", "expected one below 256");
