@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "kernel/netns.h"
+#include "policy/policy_show.h"
 
 #define NETNS_FOLDER "/run/netns"
 
@@ -39,16 +40,16 @@ static void check_exe(const struct rule *rule, struct policy_notes *notes)
 	if (stat(rule->exe, &found) < 0) {
 		if (errno == ENOENT || errno == ENOTDIR)
 			policy_notes_warn(notes, rule->line,
-					  "rule %s: there is no %.160s now", rule->name,
-					  rule->exe);
+					  "rule %s: there is no %s now", rule->name,
+					  policy_show(rule->exe).text);
 	} else if (!S_ISREG(found.st_mode) || !(found.st_mode & 0111)) {
-		policy_notes_warn(notes, rule->line, "rule %s: %.160s is not a program",
-				  rule->name, rule->exe);
+		policy_notes_warn(notes, rule->line, "rule %s: %s is not a program",
+				  rule->name, policy_show(rule->exe).text);
 	} else if (is_script(rule->exe)) {
 		policy_notes_warn(notes, rule->line,
-				  "rule %s: %.140s is a script, and its sessions are "
+				  "rule %s: %s is a script, and its sessions are "
 				  "its interpreter's",
-				  rule->name, rule->exe);
+				  rule->name, policy_show(rule->exe).text);
 	}
 }
 
@@ -65,8 +66,8 @@ static void check_netns(const struct rule *rule, struct policy_notes *notes)
 		snprintf(path, sizeof(path), NETNS_FOLDER "/%s", rule->netns);
 	if (stat(path, &found) < 0 && (errno == ENOENT || errno == ENOTDIR))
 		policy_notes_warn(notes, rule->line,
-				  "rule %s: there is no network namespace %.160s now",
-				  rule->name, path);
+				  "rule %s: there is no network namespace %s now",
+				  rule->name, policy_show(path).text);
 }
 
 /* The default pool as it comes does not count once rules name others. */

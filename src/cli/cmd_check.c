@@ -12,10 +12,12 @@
 #include "cli/check_host.h"
 #include "cli/cmd.h"
 #include "policy/policy_parse.h"
+#include "report/report_escape.h"
 
 static void print_json(const char *path, const struct policy_note *note)
 {
-	json_t *object = json_pack("{s:s, s:o, s:s, s:s}", "file", path, "line",
+	CLEANUP_FREE char *file = report_mend_utf8(path);
+	json_t *object = json_pack("{s:s, s:o, s:s, s:s}", "file", file, "line",
 				   note->line ? json_integer(note->line) : json_null(),
 				   "severity", note->is_error ? "error" : "warning",
 				   "message", note->text);

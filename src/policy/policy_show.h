@@ -3,7 +3,7 @@
 #ifndef POLICY_SHOW_H
 #define POLICY_SHOW_H
 
-#define POLICY_SHOWN_MAX 40 /* characters; "..." stands for those past it */
+#define POLICY_SHOWN_MAX 64 /* characters; "..." stands for those past it */
 
 struct policy_shown {
 	char text[POLICY_SHOWN_MAX + 4];

@@ -49,6 +49,17 @@ assert "colour" in note["message"], note
 PYTHON
 }
 
+@test "as JSON a name that is not UTF-8 is told, and so is a path in the policy" {
+	printf '[rule r]\npool = kernel\nexe = /nonexistent/\xff\n' >"$PLACE/"$'\xff'
+	run srcport check --json "$PLACE/"$'\xff'
+	[ "$status" = 0 ]
+	python3 -c '
+import json, sys
+note = json.loads(sys.argv[1])
+assert note["file"].endswith("/\ufffd"), note
+assert note["line"] == 1 and "/nonexistent/?" in note["message"], note' "$output"
+}
+
 @test "a file that is not there is 2 and named" {
 	run srcport check "$PLACE/nothing.conf"
 	[ "$status" = 2 ]
