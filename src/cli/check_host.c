@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "kernel/netns.h"
+#include "policy/policy_reach.h"
 #include "policy/policy_show.h"
 
 #define NETNS_FOLDER "/run/netns"
@@ -73,12 +74,8 @@ static void check_netns(const struct rule *rule, struct policy_notes *notes)
 /* The default pool as it comes does not count once rules name others. */
 static bool is_in_use(const struct policy *policy, size_t at)
 {
-	if (!policy->rule_count || policy->pool_lines[at])
-		return true;
-	for (size_t i = 0; i < policy->rule_count; i++)
-		if (strcmp(policy->rules[i].pool, policy->pools[at].name) == 0)
-			return true;
-	return false;
+	return !policy->rule_count || policy->pool_lines[at] ||
+	       policy_pool_is_named(policy, &policy->pools[at]);
 }
 
 static void check_kernel_range(const struct policy *policy, struct policy_notes *notes)

@@ -113,3 +113,11 @@ const struct rule *policy_fit(const struct policy *policy,
 			return &policy->rules[i];
 	return NULL;
 }
+
+bool policy_pool_is_named(const struct policy *policy, const struct pool *pool)
+{
+	for (size_t i = 0; i < policy->rule_count; i++)
+		if (strcmp(policy->rules[i].pool, pool->name) == 0)
+			return true;
+	return false;
+}

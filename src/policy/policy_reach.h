@@ -24,4 +24,7 @@ bool policy_rule_covers(const struct rule *first, const struct rule *rule);
 const struct rule *policy_fit(const struct policy *policy,
 			      const struct session *session, uint64_t host_netns);
 
+/* Does a rule give ports of the pool? */
+bool policy_pool_is_named(const struct policy *policy, const struct pool *pool);
+
 #endif /* POLICY_REACH_H */

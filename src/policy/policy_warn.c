@@ -98,14 +98,6 @@ static void warn_of_overlap(const struct policy *policy, size_t a, size_t b,
 				  port_set_format(&both, ports, sizeof(ports)));
 }
 
-static bool is_used(const struct policy *policy, const struct pool *pool)
-{
-	for (size_t i = 0; i < policy->rule_count; i++)
-		if (strcmp(policy->rules[i].pool, pool->name) == 0)
-			return true;
-	return false;
-}
-
 static void warn_of_pool(const struct policy *policy, size_t at,
 			 struct policy_notes *notes)
 {
@@ -113,7 +105,7 @@ static void warn_of_pool(const struct policy *policy, size_t at,
 	int line = policy->pool_lines[at];
 
 	/* The pool "default" as it comes is nobody's choice once rules name others. */
-	if (policy->rule_count && !is_used(policy, pool)) {
+	if (policy->rule_count && !policy_pool_is_named(policy, pool)) {
 		if (!line)
 			return;
 		policy_notes_warn(notes, line,
