@@ -580,6 +580,9 @@ int daemon_restore(const struct daemon_options *options, struct fault *fault)
 		return fault_set(fault, -ENOMEM, "out of memory");
 	daemon->options = *options;
 	daemon->scope.fd = -1;
+	/* Nothing to do is no reason to wait for another srcportd. */
+	if (geteuid() == 0 && !kernel_range_is_moved(options->state))
+		return 0;
 	err = take_scope(daemon, fault);
 	return err < 0 ? err : kernel_range_restore(options->state, fault);
 }

@@ -224,6 +224,14 @@ static void take_back(struct record *record, struct moved *moved)
 	record_remove(record, moved);
 }
 
+bool kernel_range_is_moved(const char *state)
+{
+	char path[PATH_MAX];
+
+	state_path(state, "", path);
+	return access(path, F_OK) == 0;
+}
+
 int kernel_range_restore(const char *state, struct fault *fault)
 {
 	struct record record;
@@ -345,14 +353,13 @@ static void places_find(struct places *places, const struct policy *policy)
 
 		if (!rule->pool[0])
 			continue;
-		if (!(rule->conditions & RULE_NETNS))
+		if (!(rule->conditions & RULE_NETNS) ||
+		    strcmp(rule->netns, "host") == 0)
 			snprintf(path, sizeof(path), OWN_NETNS);
-		else if (strcmp(rule->netns, "host") == 0)
-			snprintf(path, sizeof(path), "/proc/1/ns/net");
-		else if (rule->netns[0] == '/')
-			snprintf(path, sizeof(path), "%s", rule->netns);
 		else
-			snprintf(path, sizeof(path), NAMED_NETNS "/%s", rule->netns);
+			snprintf(path, sizeof(path), "%s%s",
+				 strchr(rule->netns, '/') ? "" : NAMED_NETNS "/",
+				 rule->netns);
 		places_add(places, path);
 	}
 }

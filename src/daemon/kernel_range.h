@@ -25,6 +25,9 @@
 int kernel_range_adjust(const char *state, const struct policy *policy,
 			struct fault *fault);
 
+/* Something may have to be put back. */
+bool kernel_range_is_moved(const char *state);
+
 /* Put back everything. */
 int kernel_range_restore(const char *state, struct fault *fault);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,7 +129,7 @@ static int read_netns(struct why *why)
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", why->subject.pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -ESRCH : netns_cookie(fd, &why->subject.netns);
+	return fd < 0 ? -errno : netns_cookie(fd, &why->subject.netns);
 }
 
 static int find_process(struct request *request, struct why *why)
@@ -138,11 +139,19 @@ static int find_process(struct request *request, struct why *why)
 	if (err >= 0)
 		err = read_netns(why);
 	if (err >= 0)
-		err = cgroup_of(why->subject.pid, why->cgroup, &request->fault);
+		err = cgroup_of(why->subject.pid, why->cgroup, NULL);
 	if (err >= 0)
 		return 0;
-	fault_set(&request->fault, -ESRCH, "there is no process %d", why->subject.pid);
-	return request_refuse(request, -ESRCH, "no-such-process", "pid");
+	/* It may be there, and hidden from srcportd. */
+	if (kill(why->subject.pid, 0) < 0 && errno == ESRCH)
+		err = -ESRCH;
+	if (err == -ESRCH)
+		fault_set(&request->fault, err, "there is no process %d",
+			  why->subject.pid);
+	else
+		fault_set(&request->fault, err, "process %d cannot be looked at: %s",
+			  why->subject.pid, strerror(-err));
+	return request_refuse(request, err, "no-such-process", "pid");
 }
 
 static const struct run *find_run(const struct why *why)
