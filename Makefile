@@ -2,8 +2,11 @@
 # make             build the programs into build/
 # make check       layers, format, unit and command-line tests (no root, under a minute)
 # make check-root  the tests that load BPF programs and make namespaces (root)
-# make soak        all kinds of connects and closes for SECONDS=60, judged after (root)
+# make soak        OPERATIONS=10000000 of all kinds, or SECONDS= of them, judged (root)
+# make selftests   the kernel's own tests, from KERNEL_SOURCE=DIR, with srcport and without (root)
+# make fuzz        any bytes at the policy's parser for SECONDS=60 (clang's libFuzzer)
 # make bench       measure connect() under srcport and its rivals (root) into bench/RESULTS.md
+# make bench-apps  run applications with srcport and without: SECONDS=60 PAIRS=5 (root)
 # make install     DESTDIR= PREFIX=/usr/local
 # make help        this text
 
@@ -18,7 +21,7 @@ FLAGS   = -std=gnu17 -D_GNU_SOURCE -DSRCPORT_VERSION='"$(VERSION)"' -MMD -MP $(W
 BUILD  ?= build
 TRIPLE := $(shell $(CC) -print-multiarch)
 ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
-LIBS    = -lbpf -lsqlite3 -ljansson -lmnl -lm
+LIBS    = -linih -lbpf -lsqlite3 -ljansson -lmnl -lm
 
 # The programs' own files are src/cli/*.c and src/daemon/*.c; the rest is library.
 BPF     := $(sort $(wildcard src/*/*.bpf.c))
@@ -70,7 +73,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
 # The small programs that tests and benches drive; they share no code with srcport.
-TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker sink soak)
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker resting sink soak shape rewriter)
 BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
 TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -83,6 +86,15 @@ $(BUILD)/tests/tools/%-static: tests/tools/%.c tests/tools/endpoint.c
 $(BUILD)/tests/tools/%: tests/tools/%.c tests/tools/endpoint.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@
+
+$(BUILD)/tests/tools/shape: $(wildcard tests/tools/shape*.c)
+
+$(BUILD)/tests/tools/soak: $(wildcard tests/tools/soak*.c)
+
+$(BUILD)/tests/tools/rewriter: tests/tools/rewriter.c tests/tools/endpoint.c \
+		| $(BUILD)/tests/bpf/rewriter.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@ -lbpf
 
 $(BUILD)/bench/%: bench/%.c bench/sample.c tests/tools/endpoint.c
 	@mkdir -p $(@D)
@@ -108,13 +120,35 @@ check-root: all $(TOOLS) $(BPF_TESTS)
 	BUILD=$(BUILD) tools/run-tests $(TEST_COUNTS) $(BPF_TESTS) $(wildcard tests/root/*.bats)
 
 # Not by tools/run-tests, which allows a file 400 seconds.
-SECONDS ?= 60
+OPERATIONS ?= 10000000
 
 soak: all $(BUILD)/tests/tools/soak
-	BUILD=$(BUILD) SOAK_SECONDS=$(SECONDS) bats --tap tests/soak/soak.bats
+	BUILD=$(BUILD) SOAK_OPERATIONS=$(OPERATIONS) SOAK_SECONDS=$(SECONDS) \
+		bats --tap tests/root/soak.bats
+
+selftests: all $(BUILD)/tests/tools/connector
+	BUILD=$(BUILD) tests/selftests/run $(KERNEL_SOURCE)
+
+# clang's runtime (libclang-rt-14-dev) carries the sanitizers, so the parser is compiled anew with it. What
+# is found (crash-*) and the corpus that grew stay in $(BUILD)/fuzz.
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_policy.c src/policy/*.c src/model/*.c src/base/*.c)
+
+$(BUILD)/fuzz/fuzz_policy: $(FUZZ_SRC) $(wildcard src/policy/*.h src/model/*.h src/base/*.h)
+	@mkdir -p $(@D)
+	$(CLANG) -std=gnu17 -D_GNU_SOURCE -O1 -g -Isrc -fno-sanitize-recover=all \
+		-fsanitize=fuzzer,address,undefined $(FUZZ_SRC) -o $@ -linih
+
+fuzz: $(BUILD)/fuzz/fuzz_policy
+	@mkdir -p $(BUILD)/fuzz/corpus
+	$< -max_total_time=$(or $(SECONDS),60) -max_len=8192 -timeout=10 -dict=tests/fuzz/policy.dict \
+		-artifact_prefix=$(BUILD)/fuzz/ -print_final_stats=1 \
+		$(BUILD)/fuzz/corpus tests/policy/good tests/policy/bad
 
 bench: all $(BENCHES)
 	BUILD=$(BUILD) bench/run
+
+bench-apps: all
+	BUILD=$(BUILD) bench/apps --seconds $(or $(SECONDS),60) --pairs $(or $(PAIRS),5)
 
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/systemd/system lib/sysusers.d)
@@ -133,7 +167,7 @@ clean:
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-.PHONY: all check check-root soak bench install clean help
+.PHONY: all check check-root soak selftests bench bench-apps install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(OBJ:.o=.d) $(SAN_OBJ:.o=.d)

@@ -6,6 +6,8 @@
  * left). Churn: the level is held while random sessions are closed and opened again,
  * and the opening is timed. Opening the socket and closing it are not timed.
  *
+ * Full: all is held, and what is timed is how connect() fails with EADDRNOTAVAIL.
+ *
  * One line a level on stdout: level in per mille, connects, failures, p50, p99 in ns.
  */
 #include <errno.h>
@@ -26,9 +28,10 @@
 #endif
 
 static const char usage[] =
-	"usage: connect -t tcp|udp -m fill|churn [-l] [-c CHURN] [-p FROM-TO] ADDRESS "
+	"usage: connect -t tcp|udp -m fill|churn|full [-l] [-c CHURN] [-p FROM-TO] "
+	"ADDRESS "
 	"PORT\n"
-	"  -c  sessions closed and opened again at each level (2000)\n"
+	"  -c  sessions closed and opened again at each level, or refused (2000)\n"
 	"  -l  set IP_LOCAL_PORT_RANGE to the range on each socket\n"
 	"  -p  the range that can be held (49152-65535)\n";
 
@@ -40,6 +43,7 @@ struct bench {
 	struct endpoint remote;
 	int type;
 	bool is_churn;
+	bool is_full;
 	bool narrow;
 	uint16_t from;
 	uint16_t to;
@@ -48,6 +52,12 @@ struct bench {
 	size_t held;
 	size_t failed; /* since the level began */
 };
+
+/* The kernel says EAGAIN where UDP has no port left. */
+static bool is_none_left(int err)
+{
+	return err == -EADDRNOTAVAIL || err == -EAGAIN;
+}
 
 /* Open a session and time its connect(). The descriptor, or -1 and counted. */
 static int open_timed(struct bench *bench, struct sample *sample)
@@ -70,10 +80,12 @@ static int open_timed(struct bench *bench, struct sample *sample)
 	took = now_ns() - start;
 	if (err < 0) {
 		bench->failed++;
+		if (bench->is_full && is_none_left(err) && sample)
+			sample_add(sample, took);
 		close(fd);
 		return -1;
 	}
-	if (sample)
+	if (sample && !bench->is_full)
 		sample_add(sample, took);
 	return fd;
 }
@@ -130,6 +142,30 @@ static int run_level(struct bench *bench, size_t port_count, int level, int next
 	return 0;
 }
 
+/* Until all is held or refused, then some more. */
+static int run_full(struct bench *bench, size_t port_count)
+{
+	CLEANUP(sample_release) struct sample sample = {0};
+	int err = sample_init(&sample, bench->churn);
+
+	if (err < 0)
+		return err;
+	while (bench->failed < 3 && bench->held < port_count)
+		hold_one_more(bench, NULL);
+
+	bench->failed = 0;
+	for (size_t i = 0; i < bench->churn; i++) {
+		int fd = open_timed(bench, &sample);
+
+		if (fd >= 0)
+			close(fd);
+	}
+	printf("1000 %zu %zu %llu %llu\n", sample.count, bench->failed,
+	       (unsigned long long)sample_quantile(&sample, 0.50),
+	       (unsigned long long)sample_quantile(&sample, 0.99));
+	return 0;
+}
+
 static int parse_options(int argc, char **argv, struct bench *bench)
 {
 	int option;
@@ -142,6 +178,7 @@ static int parse_options(int argc, char **argv, struct bench *bench)
 			break;
 		case 'm':
 			bench->is_churn = !strcmp(optarg, "churn");
+			bench->is_full = !strcmp(optarg, "full");
 			break;
 		case 'c':
 			bench->churn = strtoul(optarg, NULL, 10);
@@ -181,6 +218,8 @@ int main(int argc, char **argv)
 	bench.fds = fds;
 	endpoint_raise_limit();
 	stay_on_one_cpu();
+	if (bench.is_full)
+		return run_full(&bench, port_count) < 0 ? 2 : 0;
 	for (size_t i = 0; i < LEVEL_COUNT; i++)
 		if (run_level(&bench, port_count, levels[i],
 			      i + 1 < LEVEL_COUNT ? levels[i + 1] : 1000) < 0)

@@ -2,8 +2,8 @@
 # packages.sh - the Debian 12 packages srcport needs, and how to get those that are
 # missing. Sourced by run.sh and test.sh.
 
-packages_build='make gcc libc6-dev linux-libc-dev clang bpftool libbpf-dev libsqlite3-dev
-	libjansson-dev libmnl-dev'
+packages_build='make gcc libc6-dev linux-libc-dev clang bpftool libbpf-dev libinih-dev
+	libsqlite3-dev libjansson-dev libmnl-dev'
 # The names of services, which srcport shows beside the ports.
 packages_run='netbase'
 packages_test='libcmocka-dev bats clang-format iproute2 curl netcat-openbsd bind9-dnsutils

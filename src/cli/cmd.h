@@ -14,6 +14,7 @@
 
 #include "base/fault.h"
 #include "base/options.h"
+#include "cli/client.h"
 
 enum {
 	EXIT_YES = 0,
@@ -51,10 +52,25 @@ extern const struct cmd cmd_who;
 extern const struct cmd cmd_sessions;
 extern const struct cmd cmd_status;
 extern const struct cmd cmd_check;
+extern const struct cmd cmd_pools;
+extern const struct cmd cmd_why;
+extern const struct cmd cmd_reload;
+extern const struct cmd cmd_on;
+extern const struct cmd cmd_off;
 
 /* The wall clock. To the second would be too coarse: "now" is after what just happened.
  */
 uint64_t cmd_now_ns(void);
+
+/*
+ * Ask a running srcportd and nobody else; client.h says how. Where none runs the fault
+ * says so.
+ */
+int cmd_ask(const struct common *common, const char *method, json_t *params,
+	    client_item_fn *item, void *arg, json_t **ret_done, struct fault *fault);
+
+/* One JSON object on a line. The reference stays the caller's. */
+void cmd_print_json(const json_t *object);
 
 /* Say it on stderr; returns EXIT_FAULT. */
 int cmd_fail(const struct fault *fault);

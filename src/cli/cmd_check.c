@@ -9,12 +9,15 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "cli/check_host.h"
 #include "cli/cmd.h"
 #include "policy/policy_parse.h"
+#include "report/report_escape.h"
 
 static void print_json(const char *path, const struct policy_note *note)
 {
-	json_t *object = json_pack("{s:s, s:o, s:s, s:s}", "file", path, "line",
+	CLEANUP_FREE char *file = report_mend_utf8(path);
+	json_t *object = json_pack("{s:s, s:o, s:s, s:s}", "file", file, "line",
 				   note->line ? json_integer(note->line) : json_null(),
 				   "severity", note->is_error ? "error" : "warning",
 				   "message", note->text);
@@ -34,11 +37,24 @@ static void print_text(const char *path, const struct policy_note *note)
 		printf("%s: %s: %s\n", path, severity, note->text);
 }
 
-static void print_notes(const char *path, const struct policy_notes *notes,
-			bool is_json)
+/* By line; those of the file as a whole first. */
+static void sort(struct policy_note *notes, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		struct policy_note note = notes[i];
+		size_t at = i;
+
+		for (; at && notes[at - 1].line > note.line; at--)
+			notes[at] = notes[at - 1];
+		notes[at] = note;
+	}
+}
+
+static void print_notes(const char *path, struct policy_notes *notes, bool is_json)
 {
 	size_t kept = notes->count < POLICY_NOTES_MAX ? notes->count : POLICY_NOTES_MAX;
 
+	sort(notes->notes, kept);
 	for (size_t i = 0; i < kept; i++)
 		(is_json ? print_json : print_text)(path, &notes->notes[i]);
 	fflush(stdout);
@@ -67,8 +83,11 @@ static int run(const struct common *common, const void *options, int argc, char 
 	} else {
 		err = policy_read(path, policy, notes);
 	}
-	if (err == 0)
+	if (err == 0) {
 		policy_warn(policy, notes);
+		check_host(policy, notes);
+		check_seen(policy, common->state, notes);
+	}
 	print_notes(path, notes, common->is_json);
 	if (err < 0 && err != -EINVAL)
 		return EXIT_FAULT;

@@ -61,6 +61,32 @@ static void print_hooks(const json_t *hooks)
 	putchar('\n');
 }
 
+static void print_policy(const json_t *policy)
+{
+	const json_t *ranges = json_object_get(policy, "kernel_range"), *range;
+	size_t i;
+
+	printf("policy    %s, %" PRId64 " pools, %" PRId64
+	       " rules, foreign binds: %s\n",
+	       json_is_string(json_object_get(policy, "file")) ? text_of(policy, "file")
+							       : "built in",
+	       number_of(policy, "pools"), number_of(policy, "rules"),
+	       text_of(policy, "foreign_bind"));
+	json_array_foreach(ranges, i, range)
+	{
+		const json_t *before = json_object_get(range, "before");
+		const json_t *now = json_object_get(range, "now");
+
+		printf("range     the kernel picks from %" JSON_INTEGER_FORMAT
+		       "-%" JSON_INTEGER_FORMAT ", moved from %" JSON_INTEGER_FORMAT
+		       "-%" JSON_INTEGER_FORMAT "\n",
+		       json_integer_value(json_array_get(now, 0)),
+		       json_integer_value(json_array_get(now, 1)),
+		       json_integer_value(json_array_get(before, 0)),
+		       json_integer_value(json_array_get(before, 1)));
+	}
+}
+
 static void print_runs(const json_t *runs)
 {
 	const json_t *run;
@@ -80,6 +106,7 @@ static void print_text(const json_t *status)
 	       text_of(status, "since"), text_of(status, "mode"),
 	       text_of(status, "scope"));
 	print_hooks(json_object_get(status, "hooks"));
+	print_policy(json_object_get(status, "policy"));
 	print_counts(json_object_get(status, "sessions"), "sessions");
 	print_counts(json_object_get(status, "alloc"), "alloc");
 	if (json_is_object(ledger))

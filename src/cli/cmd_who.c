@@ -10,8 +10,9 @@
 #include "cli/cmd.h"
 #include "cli/session_text.h"
 #include "cli/source.h"
-#include "model/address.h"
+#include "cli/target.h"
 #include "model/moment.h"
+#include "model/session.h"
 
 #define HOLDERS_MAX 10 /* past holders shown, the latest ones */
 #define MINUTE_NS   (60ULL * 1000000000)
@@ -35,54 +36,23 @@ static const struct option_entry entries[] = {
 	{0},
 };
 
-static int parse_port(const char *text, unsigned long *ret)
-{
-	char *end;
-	unsigned long port;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	port = strtoul(text, &end, 10);
-	if (*end || port < 1 || port > 65535)
-		return -EINVAL;
-	*ret = port;
-	return 0;
-}
-
 /* "PORT", "ADDR:PORT", "[ADDR]:PORT", each with "/tcp" or "/udp", as a filter. */
 static int parse_port_of(const char *argument, char *filter, size_t size,
 			 struct fault *fault)
 {
-	char text[128], source[80] = "", protocol[32] = "";
-	char address_text[ADDRESS_TEXT_MAX];
-	struct address address;
-	char *slash, *colon;
-	unsigned long port;
+	char source[80] = "", protocol[32] = "", address[ADDRESS_TEXT_MAX];
+	struct target target;
+	int err = target_parse(argument, &target, fault);
 
-	if (strlen(argument) >= sizeof(text))
-		return fault_set(fault, -EINVAL, "%.40s...: not a port", argument);
-	strcpy(text, argument);
-	slash = strrchr(text, '/');
-	if (slash) {
-		*slash++ = '\0';
-		if (strcmp(slash, "tcp") != 0 && strcmp(slash, "udp") != 0)
-			return fault_set(fault, -EINVAL, "%s: after / comes tcp or udp",
-					 argument);
-		snprintf(protocol, sizeof(protocol), " and proto = %s", slash);
-	}
-	colon = strrchr(text, ':');
-	if (colon) {
-		*colon = '\0';
-		if (address_parse(text, &address) < 0)
-			return fault_set(fault, -EINVAL, "%s: %s is not an address",
-					 argument, text);
+	if (err < 0)
+		return err;
+	if (target.protocol)
+		snprintf(protocol, sizeof(protocol), " and proto = %s",
+			 protocol_name(target.protocol));
+	if (target.has_address)
 		snprintf(source, sizeof(source), " and src = %s",
-			 address_format(&address, address_text));
-	}
-	if (parse_port(colon ? colon + 1 : text, &port) < 0)
-		return fault_set(fault, -EINVAL, "%s: not a port from 1 to 65535",
-				 argument);
-	snprintf(filter, size, "sport = %lu%s%s", port, source, protocol);
+			 address_format(&target.address, address));
+	snprintf(filter, size, "sport = %u%s%s", target.port, source, protocol);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* srcport - ask about source ports, and run commands with managed ones. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,11 @@
 #include "cli/cmd.h"
 
 static const struct cmd *const cmds[] = {
-	&cmd_run, &cmd_who, &cmd_sessions, &cmd_status, &cmd_check,
+	&cmd_run,   &cmd_who,	 &cmd_sessions, &cmd_pools, &cmd_why,
+	&cmd_check, &cmd_reload, &cmd_on,	&cmd_off,   &cmd_status,
 };
+
+DEFINE_CLEANUP(struct client, client_close)
 
 /* What goes only before a command. */
 struct own {
@@ -52,6 +56,31 @@ int cmd_fail(const struct fault *fault)
 	return EXIT_FAULT;
 }
 
+int cmd_ask(const struct common *common, const char *method, json_t *params,
+	    client_item_fn *item, void *arg, json_t **ret_done, struct fault *fault)
+{
+	CLEANUP(client_close_ptr) struct client *client = NULL;
+	int err = client_open(common->socket, &client, fault);
+
+	if (err == -ENOENT || err == -ECONNREFUSED) {
+		json_decref(params);
+		return fault_set(fault, err,
+				 "srcportd is not running: nobody answers at %s",
+				 common->socket);
+	}
+	if (err < 0) {
+		json_decref(params);
+		return err;
+	}
+	return client_ask(client, method, params, item, arg, ret_done, fault);
+}
+
+void cmd_print_json(const json_t *object)
+{
+	json_dumpf(object, stdout, JSON_COMPACT);
+	putchar('\n');
+}
+
 static void print_help(FILE *file)
 {
 	fprintf(file,
@@ -81,6 +110,22 @@ static const struct cmd *find_cmd(const char *name)
 		if (strcmp(cmds[i]->name, name) == 0)
 			return cmds[i];
 	return NULL;
+}
+
+/* "srcport help [COMMAND]", as --help. */
+static int help(int argc, char **argv)
+{
+	const struct cmd *cmd = argc ? find_cmd(argv[0]) : NULL;
+
+	if (argc && !cmd) {
+		log_say("there is no command %s: srcport --help lists them", argv[0]);
+		return EXIT_FAULT;
+	}
+	if (cmd)
+		print_cmd_help(stdout, cmd);
+	else
+		print_help(stdout);
+	return EXIT_YES;
 }
 
 static const char *setting(const char *variable, const char *otherwise)
@@ -156,6 +201,8 @@ static int act(int argc, char **argv)
 		print_help(common.is_help ? stdout : stderr);
 		return finish(common.is_help ? EXIT_YES : EXIT_FAULT, EXIT_FAULT);
 	}
+	if (strcmp(argv[used], "help") == 0)
+		return finish(help(argc - used - 1, argv + used + 1), EXIT_FAULT);
 	cmd = find_cmd(argv[used]);
 	if (!cmd) {
 		log_say("there is no command %s: srcport --help lists them",

@@ -208,15 +208,16 @@ int collect_attach_cgroup(struct collect *collect, int cgroup_fd, uint64_t cgrou
 
 void collect_detach_cgroup(struct collect *collect, uint64_t cgroup_id)
 {
-	struct cgroup_hooks **at = &collect->hooks;
+	struct cgroup_hooks **oldest = NULL;
 	struct cgroup_hooks *found;
 
-	while (*at && (*at)->cgroup_id != cgroup_id)
-		at = &(*at)->next;
-	found = *at;
-	if (!found)
+	for (struct cgroup_hooks **at = &collect->hooks; *at; at = &(*at)->next)
+		if ((*at)->cgroup_id == cgroup_id)
+			oldest = at;
+	if (!oldest)
 		return;
-	*at = found->next;
+	found = *oldest;
+	*oldest = found->next;
 	hooks_free(found);
 }
 
@@ -255,6 +256,36 @@ void collect_lost(const struct collect *collect, struct collect_lost *ret)
 	ret->skipped = skipped(skel->progs.on_set_state) +
 		       skipped(skel->progs.on_fork) + skipped(skel->progs.on_exec) +
 		       skipped(skel->progs.on_exit);
+}
+
+static uint64_t map_bytes(int fd)
+{
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+/* The map of verdicts is the allocator's. */
+uint64_t collect_memory(const struct collect *collect)
+{
+	uint64_t sum = 0;
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, collect->skel->obj)
+	{
+		if (map != collect->skel->maps.verdicts)
+			sum += map_bytes(bpf_map__fd(map));
+	}
+	return sum;
 }
 
 void collect_run_time(const struct collect *collect, uint64_t *ret_ns,

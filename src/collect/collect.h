@@ -36,7 +36,8 @@ void collect_close(struct collect *collect); /* detaches; NULL is fine */
 
 /*
  * Attach the UDP hooks (connect, release) to a cgroup, after alloc's own. The link
- * ends with collect_detach_cgroup() or collect_close().
+ * ends with collect_detach_cgroup() or collect_close(). A cgroup that is attached twice
+ * has two, of which the older goes first; both tell of one connect(), once.
  */
 int collect_attach_cgroup(struct collect *collect, int cgroup_fd, uint64_t cgroup_id,
 			  struct fault *fault);
@@ -61,6 +62,9 @@ struct collect_lost {
 };
 
 void collect_lost(const struct collect *collect, struct collect_lost *ret);
+
+/* What the maps take of the kernel's memory, in bytes, as the kernel tells. */
+uint64_t collect_memory(const struct collect *collect);
 
 /* CPU time of the BPF programs in ns and runs so far, where bpf_stats is on; else 0. */
 void collect_run_time(const struct collect *collect, uint64_t *ret_ns,

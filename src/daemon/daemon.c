@@ -16,22 +16,27 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "daemon/gauge.h"
+#include "daemon/kernel_range.h"
+#include "daemon/manage.h"
+#include "daemon/notices.h"
 #include "daemon/pools.h"
 #include "daemon/recover.h"
+#include "daemon/reload.h"
 #include "daemon/resolve.h"
 #include "daemon/runs.h"
 #include "daemon/server.h"
 #include "kernel/living.h"
-#include "policy/policy_parse.h"
 #include "report/report_session.h"
 
 #define LOCK_TRIES    40
 #define LOCK_TRY_MS   200
 #define NS_PER_S      1000000000ULL
 #define TICK_NS	      (NS_PER_S / 4)
-#define TICKS_PER_S   4
+#define TICKS_PER_S   DAEMON_TICKS_PER_S
 #define RECHECK_TICKS (10 * TICKS_PER_S)
 #define SIFT_TICKS    (60 * TICKS_PER_S)
+#define UNITS_TICKS   (60 * TICKS_PER_S)
 #define PRUNE_TICKS   (3600 * TICKS_PER_S)
 #define PROCESS_MAX   262144
 #define SESSION_MAX   1048576
@@ -127,45 +132,15 @@ static int take_scope(struct daemon *daemon, struct fault *fault)
 	return lock_scope(daemon, path, fault);
 }
 
-static int refuse_policy(const struct policy_notes *notes, const char *path,
-			 struct fault *fault)
-{
-	size_t kept = notes->count < POLICY_NOTES_MAX ? notes->count : POLICY_NOTES_MAX;
-
-	for (size_t i = 0; i < kept; i++)
-		if (notes->notes[i].is_error && notes->notes[i].line)
-			return fault_set(fault, -EINVAL, "%s:%d: %s%s", path,
-					 notes->notes[i].line, notes->notes[i].text,
-					 notes->error_count > 1
-						 ? " (srcport check lists more)"
-						 : "");
-		else if (notes->notes[i].is_error)
-			return fault_set(fault, -EINVAL, "%s: %s", path,
-					 notes->notes[i].text);
-	return fault_set(fault, -EINVAL, "%s: cannot be read", path);
-}
-
-static int read_policy(struct daemon *daemon, struct fault *fault)
-{
-	CLEANUP_FREE struct policy_notes *notes = calloc(1, sizeof(*notes));
-	const char *path = daemon->options.config;
-
-	daemon->policy = calloc(1, sizeof(*daemon->policy));
-	if (!notes || !daemon->policy)
-		return fault_set(fault, -ENOMEM, "out of memory");
-	if (!path && access(PATHS_CONFIG, F_OK) < 0)
-		policy_init(daemon->policy);
-	else if (policy_read(path ? path : PATHS_CONFIG, daemon->policy, notes) < 0)
-		return refuse_policy(notes, path ? path : PATHS_CONFIG, fault);
-	paths_ledger(daemon->policy->ledger_path, daemon->options.state,
-		     daemon->ledger_path, sizeof(daemon->ledger_path));
-	return 0;
-}
-
 static void on_session(const struct session *session, void *arg)
 {
 	struct daemon *daemon = arg;
 
+	reuse_note(daemon->reuse, session);
+	if (session->end_ns)
+		tally_remove(&daemon->destinations, session);
+	else
+		tally_add(&daemon->destinations, session, 0);
 	if (daemon->options.print)
 		report_session_text(stdout, session, isatty(STDOUT_FILENO));
 }
@@ -228,7 +203,7 @@ static int open_ledger(struct daemon *daemon, struct fault *fault)
 			   fault);
 }
 
-static enum identify_cmdline cmdline_rule(const struct daemon *daemon)
+enum identify_cmdline daemon_cmdline_rule(const struct daemon *daemon)
 {
 	static const enum identify_cmdline rules[] = {
 		[CMDLINE_REDACTED] = IDENTIFY_CMDLINE_REDACTED,
@@ -253,8 +228,8 @@ static int open_pipeline(struct daemon *daemon, struct fault *fault)
 
 	if (daemon->options.no_record)
 		return 0;
-	err = identify_new(cmdline_rule(daemon), daemon->cgroup_root, PROCESS_MAX,
-			   &daemon->identify);
+	err = identify_new(daemon_cmdline_rule(daemon), daemon->cgroup_root,
+			   PROCESS_MAX, &daemon->identify);
 	if (err < 0)
 		return fault_set(fault, err, "process table: %s", strerror(-err));
 	identify_set_clock(daemon->identify, daemon_wall_ns(), daemon_boot_ns());
@@ -263,7 +238,9 @@ static int open_pipeline(struct daemon *daemon, struct fault *fault)
 		return fault_set(fault, err, "/proc cannot be read: %s",
 				 strerror(-err));
 	options.identify = daemon->identify;
-	err = pipeline_new(&options, &daemon->pipeline);
+	err = reuse_new(&daemon->reuse);
+	if (err >= 0)
+		err = pipeline_new(&options, &daemon->pipeline);
 	if (err < 0)
 		return fault_set(fault, err, "session table: %s", strerror(-err));
 	return recover_open(daemon, &daemon->recover, fault);
@@ -281,13 +258,41 @@ static int open_runs(struct daemon *daemon, struct fault *fault)
 	return 0;
 }
 
+void daemon_set_mode(struct daemon *daemon, enum alloc_mode mode)
+{
+	daemon->mode = mode;
+	alloc_set_mode(daemon->alloc, mode);
+}
+
+/* The kernel leaves the pools before the first session may get a port of them. */
+static int manage(struct daemon *daemon, struct fault *fault)
+{
+	int err;
+
+	daemon_set_mode(daemon, daemon->options.dry_run ? ALLOC_DRY_RUN : ALLOC_ON);
+	err = notices_new(daemon, &daemon->notices);
+	if (err >= 0)
+		err = manage_new(daemon, &daemon->manage);
+	if (err < 0)
+		return fault_set(fault, err, "event loop: %s", strerror(-err));
+	if (daemon->options.is_transient)
+		return 0;
+	err = kernel_range_adjust(daemon->options.state, daemon->policy, fault);
+	return err < 0 ? err : manage_apply(daemon->manage, daemon->policy, fault);
+}
+
+/* After the allocator's hooks, whose picks the recorder's have to see. */
 static int attach_scope(struct daemon *daemon, struct fault *fault)
 {
+	int err;
+
 	/* A transient daemon attaches to its runs alone: runs_start(). */
 	if (!daemon->collect || daemon->options.is_transient)
 		return 0;
-	return collect_attach_cgroup(daemon->collect, daemon->scope.fd,
-				     daemon->scope.id, fault);
+	err = collect_attach_cgroup(daemon->collect, daemon->scope.fd, daemon->scope.id,
+				    fault);
+	daemon->is_observing = err >= 0;
+	return err;
 }
 
 static int open_server(struct daemon *daemon, struct fault *fault)
@@ -303,7 +308,15 @@ static void on_signal(uint32_t events, void *arg)
 	loop_stop(daemon->loop);
 }
 
-static void deliver(struct daemon *daemon)
+static void on_reload(uint32_t events, void *arg)
+{
+	struct fault fault = {0};
+
+	(void)events;
+	reload_policy(arg, NULL, NULL, &fault);
+}
+
+void daemon_deliver(struct daemon *daemon)
 {
 	if (!daemon->collect)
 		return;
@@ -315,7 +328,7 @@ static void deliver(struct daemon *daemon)
 static void on_ring(uint32_t events, void *arg)
 {
 	(void)events;
-	deliver(arg);
+	daemon_deliver(arg);
 }
 
 /* A ledger that fails is said once, and once again when it works. */
@@ -345,7 +358,7 @@ static void store(struct daemon *daemon)
 
 void daemon_catch_up(struct daemon *daemon)
 {
-	deliver(daemon);
+	daemon_deliver(daemon);
 	store(daemon);
 }
 
@@ -439,7 +452,7 @@ static void prune(struct daemon *daemon, uint64_t now_ns)
 
 static void observe(struct daemon *daemon, uint64_t now_ns)
 {
-	deliver(daemon);
+	daemon_deliver(daemon);
 	check_lost(daemon, now_ns);
 	if (daemon->ticks % TICKS_PER_S == 0) {
 		identify_set_clock(daemon->identify, now_ns, daemon_boot_ns());
@@ -481,7 +494,11 @@ static void on_tick(uint32_t events, void *arg)
 	if (daemon->ticks % TICKS_PER_S == 0) {
 		alloc_tick(daemon->alloc);
 		server_tick(daemon->server);
+		notices_tick(daemon->notices);
+		gauge_tick(daemon);
 	}
+	if (daemon->ticks % UNITS_TICKS == UNITS_TICKS - 1)
+		manage_tick(daemon->manage);
 	daemon->tick_ns = now_ns;
 	daemon->ticks++;
 	if (is_done(daemon))
@@ -490,13 +507,17 @@ static void on_tick(uint32_t events, void *arg)
 
 static int watch(struct daemon *daemon, struct fault *fault)
 {
-	sigset_t signals;
+	sigset_t signals, reload;
 	int err;
 
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigemptyset(&reload);
+	sigaddset(&reload, SIGHUP);
 	err = loop_add_signals(daemon->loop, &signals, on_signal, daemon);
+	if (err >= 0)
+		err = loop_add_signals(daemon->loop, &reload, on_reload, daemon);
 	if (err >= 0)
 		err = loop_add_timer(daemon->loop, TICK_NS, on_tick, daemon);
 	if (err >= 0 && daemon->collect)
@@ -517,8 +538,9 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret,
 	 * before anything is listed, so that nothing falls between the two.
 	 */
 	static int (*const steps[])(struct daemon *, struct fault *) = {
-		take_scope,    read_policy, load_programs, make_state, open_ledger,
-		open_pipeline, open_runs,   attach_scope,  watch,      open_server,
+		take_scope,   reload_first,  load_programs, make_state,
+		open_ledger,  open_pipeline, open_runs,	    manage,
+		attach_scope, watch,	     open_server,
 	};
 	CLEANUP(daemon_free_ptr) struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int err;
@@ -527,6 +549,9 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret,
 		return fault_set(fault, -ENOMEM, "out of memory");
 	daemon->options = *options;
 	daemon->scope.fd = -1;
+	err = tally_init(&daemon->destinations, TALLY_BY_DESTINATION);
+	if (err < 0)
+		return err;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		err = steps[i](daemon, fault);
 		if (err < 0)
@@ -534,6 +559,32 @@ int daemon_new(const struct daemon_options *options, struct daemon **ret,
 	}
 	*ret = TAKE(daemon);
 	return 0;
+}
+
+/* With the programs gone the kernel may have its range again. */
+static void put_back(const struct daemon *daemon)
+{
+	struct fault fault = {0};
+
+	if (daemon->manage && !daemon->options.is_transient &&
+	    kernel_range_restore(daemon->options.state, &fault) < 0)
+		log_say("kernel-range: %s", fault.text);
+}
+
+int daemon_restore(const struct daemon_options *options, struct fault *fault)
+{
+	CLEANUP(daemon_free_ptr) struct daemon *daemon = calloc(1, sizeof(*daemon));
+	int err;
+
+	if (!daemon)
+		return fault_set(fault, -ENOMEM, "out of memory");
+	daemon->options = *options;
+	daemon->scope.fd = -1;
+	/* Nothing to do is no reason to wait for another srcportd. */
+	if (geteuid() == 0 && !kernel_range_is_moved(options->state))
+		return 0;
+	err = take_scope(daemon, fault);
+	return err < 0 ? err : kernel_range_restore(options->state, fault);
 }
 
 void daemon_free(struct daemon *daemon)
@@ -549,13 +600,18 @@ void daemon_free(struct daemon *daemon)
 		ledger_beat(daemon->ledger, daemon_wall_ns(), NULL);
 	}
 	server_free(daemon->server);
+	manage_free(daemon->manage);
+	notices_free(daemon->notices);
 	collect_close(daemon->collect);
 	pipeline_free(daemon->pipeline);
 	recover_free(daemon->recover);
 	identify_free(daemon->identify);
 	ledger_close(daemon->ledger);
+	reuse_free(daemon->reuse);
+	tally_release(&daemon->destinations);
 	pools_free(daemon->pools);
 	alloc_close(daemon->alloc);
+	put_back(daemon);
 	loop_free(daemon->loop);
 	cgroup_release(&daemon->scope);
 	free(daemon->policy);

@@ -20,6 +20,8 @@
 #include "identify/identify.h"
 #include "ledger/ledger.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reuse.h"
+#include "pipeline/tally.h"
 #include "policy/policy.h"
 
 struct daemon_options {
@@ -30,15 +32,22 @@ struct daemon_options {
 	const char *log;    /* NULL: standard error */
 	bool is_transient;  /* ends after the last run */
 	bool no_record;	    /* allocates and does not observe */
+	bool manage_all;    /* with the rule "everything", after those of the policy */
+	bool dry_run;	    /* says what it would pick and refuse */
+	bool restore;	    /* does nothing but put back ip_local_port_range */
 	bool print;
 	bool version;
 	bool help;
 };
 
+struct manage;
+struct notices;
 struct pools;
 struct recover;
 struct runs;
 struct server;
+
+#define DAEMON_TICKS_PER_S 4
 
 struct daemon {
 	struct daemon_options options;
@@ -47,10 +56,14 @@ struct daemon {
 	struct cgroup scope;
 	struct lock *lock;
 	struct policy *policy;
+	bool policy_has_file; /* else it is the built-in one */
 	struct loop *loop;
 	struct alloc *alloc;
+	enum alloc_mode mode;
 	struct pools *pools;
+	struct notices *notices;
 	struct runs *runs;
+	struct manage *manage;
 	struct server *server;
 	/* The rest is NULL with --no-record. */
 	struct collect *collect;
@@ -58,6 +71,9 @@ struct daemon {
 	struct identify *identify;
 	struct pipeline *pipeline;
 	struct recover *recover;
+	struct reuse *reuse;
+	struct tally destinations; /* of the sessions of pools that are open */
+	bool is_observing;	   /* the recorder's hooks are on the scope */
 
 	uint64_t start_ns; /* wall clock */
 	uint64_t tick_ns;  /* wall clock of the last tick */
@@ -83,11 +99,26 @@ void daemon_free(struct daemon *daemon);
 /* Until SIGINT or SIGTERM, or, for a transient one, the end of the last run. */
 int daemon_run(struct daemon *daemon);
 
-/* Deliver and store all events up to now, so that an answer has them. */
+/*
+ * Without a daemon: put back what one that was killed left on the host. -EWOULDBLOCK
+ * while one runs.
+ */
+int daemon_restore(const struct daemon_options *options, struct fault *fault);
+
+/* Deliver all events up to now. */
+void daemon_deliver(struct daemon *daemon);
+
+/* And store them, so that an answer has them. */
 void daemon_catch_up(struct daemon *daemon);
 
 /* Visit the open sessions, those of before a restart too. Non-zero from visit stops. */
 void daemon_visit_open(struct daemon *daemon, ledger_visit_fn *visit, void *arg);
+
+/* Pick from now on, or not; what was on before off was a dry run, or not. */
+void daemon_set_mode(struct daemon *daemon, enum alloc_mode mode);
+
+/* What the policy keeps of command lines. */
+enum identify_cmdline daemon_cmdline_rule(const struct daemon *daemon);
 
 uint64_t daemon_wall_ns(void);
 uint64_t daemon_boot_ns(void); /* CLOCK_BOOTTIME */

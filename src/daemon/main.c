@@ -37,6 +37,12 @@ static const struct option_entry entries[] = {
 	 "end after the last srcport run"},
 	{"no-record", 0, OPTION_FLAG, FIELD(no_record), NULL,
 	 "allocate and record nothing"},
+	{"manage-all", 0, OPTION_FLAG, FIELD(manage_all), NULL,
+	 "manage every session, by the pool default"},
+	{"dry-run", 0, OPTION_FLAG, FIELD(dry_run), NULL,
+	 "pick nothing, and print what would be picked"},
+	{"restore", 0, OPTION_FLAG, FIELD(restore), NULL,
+	 "put back ip_local_port_range after a kill, and end"},
 	{"print", 'p', OPTION_FLAG, FIELD(print), NULL,
 	 "print each session as it opens and ends"},
 	{"log", 0, OPTION_TEXT, FIELD(log), "FILE", "once started, talk to FILE"},
@@ -134,6 +140,12 @@ int main(int argc, char **argv)
 	if (options.help || options.version)
 		return print_about(&options);
 
+	if (options.restore)
+		return daemon_restore(&options, &fault) < 0 ? refuse(&fault) : 0;
+	if (options.is_transient && options.manage_all) {
+		fault_set(&fault, -EINVAL, "--transient never manages by rules");
+		return refuse(&fault);
+	}
 	raise_file_limit();
 	err = daemon_new(&options, &daemon, &fault);
 	if (err < 0) {

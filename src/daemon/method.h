@@ -47,6 +47,14 @@ struct method {
 extern const struct method method_status;
 extern const struct method method_sessions;
 extern const struct method method_run;
+extern const struct method method_reload;
+extern const struct method method_on;
+extern const struct method method_off;
+extern const struct method method_pools;
+extern const struct method method_why;
+
+/* What the daemon does: observe, manage, off, dry-run, no-record or transient. */
+const char *method_mode_name(const struct daemon *daemon);
 
 /* Answer one item; the reference is taken. */
 int request_item(struct request *request, json_t *item);

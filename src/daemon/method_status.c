@@ -7,7 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/paths.h"
+#include "daemon/kernel_range.h"
+#include "daemon/manage.h"
 #include "daemon/method.h"
+#include "daemon/notices.h"
 #include "daemon/pools.h"
 #include "daemon/runs.h"
 #include "model/moment.h"
@@ -19,18 +23,25 @@ static json_t *moment_json(uint64_t moment_ns)
 	return moment_ns ? json_string(moment_format(moment_ns, text)) : json_null();
 }
 
-static const char *mode_name(const struct daemon *daemon)
+/* The first that holds; "records" says whether sessions are recorded. */
+const char *method_mode_name(const struct daemon *daemon)
 {
-	if (daemon->options.no_record)
-		return "no-record";
-	return daemon->options.is_transient ? "transient" : "observe";
+	if (daemon->mode == ALLOC_OFF)
+		return "off";
+	if (daemon->mode == ALLOC_DRY_RUN)
+		return "dry-run";
+	if (daemon->options.is_transient)
+		return "transient";
+	if (manage_is_on(daemon->manage))
+		return "manage";
+	return daemon->options.no_record ? "no-record" : "observe";
 }
 
 static json_t *hooks_json(const struct daemon *daemon)
 {
 	json_t *hooks = json_array();
 
-	if (runs_first(daemon->runs)) {
+	if (runs_first(daemon->runs) || manage_is_on(daemon->manage)) {
 		json_array_append_new(hooks, json_string("cgroup/connect"));
 		json_array_append_new(hooks, json_string("cgroup/bind"));
 	}
@@ -39,6 +50,22 @@ static json_t *hooks_json(const struct daemon *daemon)
 		json_array_append_new(hooks, json_string("process tracepoints"));
 	}
 	return hooks;
+}
+
+/* What decides, whether or not it is at work. */
+static json_t *policy_json(const struct daemon *daemon)
+{
+	const struct policy *policy = daemon->policy;
+	const char *path =
+		daemon->options.config ? daemon->options.config : PATHS_CONFIG;
+
+	return json_pack("{s:s?, s:i, s:i, s:s, s:i, s:o}", "file",
+			 daemon->policy_has_file ? path : NULL, "pools",
+			 (int)policy->pool_count, "rules", (int)policy->rule_count,
+			 "foreign_bind", foreign_bind_name(policy->guard.foreign_bind),
+			 "socket_unit_ports",
+			 (int)manage_reserved_count(daemon->manage), "kernel_range",
+			 kernel_range_json(daemon->options.state));
 }
 
 static json_t *pool_json(const struct daemon *daemon, const struct pool *pool,
@@ -55,20 +82,10 @@ static json_t *pool_json(const struct daemon *daemon, const struct pool *pool,
 			 (json_int_t)count.held, "resting", (json_int_t)count.resting,
 			 "sharing", sharing_name(pool->sharing), "quarantine",
 			 pool->quarantine_ns / 1e9, "runs",
-			 entry ? entry->user_count : 0);
+			 entry ? entry->run_count : 0);
 }
 
-static const struct pools_entry *find_entry(const struct daemon *daemon,
-					    const char *name)
-{
-	const struct pools_entry *entry = pools_first(daemon->pools);
-
-	while (entry && strcmp(entry->pool.name, name) != 0)
-		entry = entry->next;
-	return entry;
-}
-
-/* The policy's pools, whether in use or not, and those made for a run. */
+/* The policy's pools, whether in use or not, and those of runs alone. */
 static json_t *pools_json(const struct daemon *daemon)
 {
 	const struct policy *policy = daemon->policy;
@@ -76,11 +93,12 @@ static json_t *pools_json(const struct daemon *daemon)
 
 	for (size_t i = 0; i < policy->pool_count; i++)
 		json_array_append_new(
-			pools, pool_json(daemon, &policy->pools[i],
-					 find_entry(daemon, policy->pools[i].name)));
+			pools,
+			pool_json(daemon, &policy->pools[i],
+				  pools_find(daemon->pools, policy->pools[i].name)));
 	for (const struct pools_entry *entry = pools_first(daemon->pools); entry;
 	     entry = entry->next)
-		if (entry->is_made_for_run)
+		if (entry->is_made_for_run || entry->is_outdated)
 			json_array_append_new(pools,
 					      pool_json(daemon, &entry->pool, entry));
 	return pools;
@@ -118,6 +136,11 @@ static json_t *alloc_json(const struct daemon *daemon)
 		{"rests", count.rests},
 		{"rests_cut_short", count.rests_cut_short},
 		{"table_full", count.table_full},
+		{"foreign_binds", count.foreign_binds},
+		{"repairs", count.repairs},
+		{"missed", count.missed},
+		{"notices", notices_count(daemon->notices)},
+		{"notices_dropped", notices_dropped(daemon->notices)},
 	};
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		json_object_set_new(object, fields[i].name,
@@ -148,15 +171,16 @@ static json_t *runs_json(const struct daemon *daemon)
 static int begin(struct request *request)
 {
 	const struct daemon *daemon = request->daemon;
-	json_t *done =
-		json_pack("{s:i, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
-			  "pid", getpid(), "version", SRCPORT_VERSION, "since",
-			  moment_json(daemon->start_ns), "scope",
-			  daemon->scope.path[0] ? daemon->scope.path : "/", "mode",
-			  mode_name(daemon), "hooks", hooks_json(daemon), "pools",
-			  pools_json(daemon), "sessions", sessions_json(daemon),
-			  "alloc", alloc_json(daemon), "ledger", ledger_json(daemon),
-			  "runs", runs_json(daemon));
+	json_t *done = json_pack(
+		"{s:i, s:s, s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"pid", getpid(), "version", SRCPORT_VERSION, "since",
+		moment_json(daemon->start_ns), "scope",
+		daemon->scope.path[0] ? daemon->scope.path : "/", "mode",
+		method_mode_name(daemon), "records", daemon->pipeline != NULL, "hooks",
+		hooks_json(daemon), "policy", policy_json(daemon), "pools",
+		pools_json(daemon), "sessions", sessions_json(daemon), "alloc",
+		alloc_json(daemon), "ledger", ledger_json(daemon), "runs",
+		runs_json(daemon));
 
 	if (!done)
 		return fault_set(&request->fault, -ENOMEM, "out of memory");

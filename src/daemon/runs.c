@@ -86,7 +86,7 @@ static void run_free(struct run *run)
 				run->cgroup.path);
 	}
 	if (run->pool)
-		pools_drop(daemon->pools, run->pool);
+		pools_drop(daemon->pools, run->pool, run->pool_user);
 	free(run);
 }
 
@@ -253,7 +253,8 @@ static int start(struct runs *runs, pid_t pid, const struct pool *pool,
 	run->runs = runs;
 	run->pid = pid;
 	run->events_fd = run->cgroup.fd = -1;
-	err = pools_use(runs->daemon->pools, pool, is_made_for_run, &run->pool, fault);
+	run->pool_user = is_made_for_run ? POOLS_RUN : POOLS_RUN_OF_POLICY;
+	err = pools_use(runs->daemon->pools, pool, run->pool_user, &run->pool, fault);
 	if (err >= 0)
 		err = make_cgroup(run, fault);
 	if (err >= 0)

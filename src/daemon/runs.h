@@ -10,6 +10,7 @@
 #define DAEMON_RUNS_H
 
 #include "daemon/daemon.h"
+#include "daemon/pools.h"
 #include "policy/policy.h"
 
 struct runs;
@@ -18,6 +19,7 @@ struct run {
 	struct runs *runs;
 	struct run *next;
 	struct pools_entry *pool;
+	enum pools_user pool_user;
 	struct cgroup cgroup;
 	int events_fd;
 	pid_t pid;	   /* the command's */

@@ -44,9 +44,8 @@ struct server {
 };
 
 static const struct method *const methods[] = {
-	&method_status,
-	&method_sessions,
-	&method_run,
+	&method_status, &method_sessions, &method_run,	 &method_reload,
+	&method_on,	&method_off,	  &method_pools, &method_why,
 };
 
 static void answer(struct client *client, json_t *object)

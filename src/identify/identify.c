@@ -433,6 +433,25 @@ struct owner *identify_owner(struct identify *identify, const struct event_open 
 	return owner;
 }
 
+const char *identify_exe(const struct identify *identify, uint32_t pid)
+{
+	struct hash_node *node = hash_find(&identify->processes, pid);
+	const struct process *last = NULL;
+
+	for (; node; node = hash_next(node)) {
+		const struct process *process = HASH_OWNER(node, struct process, node);
+
+		if (!last || process->start_ns > last->start_ns)
+			last = process;
+	}
+	return last && last->image ? last->image->exe : NULL;
+}
+
+void identify_set_cmdline(struct identify *identify, enum identify_cmdline cmdline)
+{
+	identify->cmdline = cmdline;
+}
+
 uint64_t identify_wall_ns(const struct identify *identify, uint64_t boottime_ns)
 {
 	return boottime_ns + identify->wall_offset_ns;

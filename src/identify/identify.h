@@ -51,6 +51,15 @@ void identify_event(struct identify *identify, const struct event_head *event);
  */
 struct owner *identify_owner(struct identify *identify, const struct event_open *open);
 
+/*
+ * The executable of the process that has this pid or had it last; NULL: not known.
+ * Borrowed, until the next event.
+ */
+const char *identify_exe(const struct identify *identify, uint32_t pid);
+
+/* From now on; what was read before stays as it is. */
+void identify_set_cmdline(struct identify *identify, enum identify_cmdline cmdline);
+
 /* Wall clock of a CLOCK_BOOTTIME moment, by the offset taken at the last
  * identify_set_clock(). */
 uint64_t identify_wall_ns(const struct identify *identify, uint64_t boottime_ns);

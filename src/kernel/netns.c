@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -146,25 +147,40 @@ int netns_visit(netns_visit_fn *visit, void *arg)
 	return visited;
 }
 
-int netns_read_sysctl(int netns_fd, const char *name, char *buf, int size)
+/* /proc/sys/net shows the namespace of the thread that opens the file. */
+static int sysctl_open(int netns_fd, const char *name, int flags)
 {
 	CLEANUP(netns_return) int own_fd = -1;
-	CLEANUP_CLOSE int fd = -1;
 	char path[PATH_MAX];
-	ssize_t length;
-	int err;
+	int err, fd;
 
-	/* /proc/sys/net shows the namespace of the thread that opens the file. */
 	err = netns_enter(netns_fd, &own_fd);
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int netns_read_sysctl(int netns_fd, const char *name, char *buf, int size)
+{
+	CLEANUP_CLOSE int fd = sysctl_open(netns_fd, name, O_RDONLY);
+	ssize_t length;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	length = read(fd, buf, size - 1);
 	if (length < 0)
 		return -errno;
 	buf[length] = '\0';
 	return length;
+}
+
+int netns_write_sysctl(int netns_fd, const char *name, const char *text)
+{
+	CLEANUP_CLOSE int fd = sysctl_open(netns_fd, name, O_WRONLY);
+
+	if (fd < 0)
+		return fd;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }

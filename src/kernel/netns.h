@@ -26,4 +26,7 @@ int netns_visit(netns_visit_fn *visit, void *arg);
  */
 int netns_read_sysctl(int netns_fd, const char *name, char *buf, int size);
 
+/* Write such a file. 0 or a negative errno. */
+int netns_write_sysctl(int netns_fd, const char *name, const char *text);
+
 #endif /* KERNEL_NETNS_H */

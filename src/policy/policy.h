@@ -13,9 +13,10 @@
 #include "model/session.h"
 #include "policy/port_set.h"
 
-#define POLICY_POOLS_MAX 64
-#define POLICY_RULES_MAX 64
-#define RULE_TEXT_MAX	 256 /* a path, a unit, the name of a namespace */
+#define POLICY_POOLS_MAX   64
+#define POLICY_RULES_MAX   64
+#define POLICY_POOL_KERNEL "kernel" /* in a rule: no pool, the kernel picks */
+#define RULE_TEXT_MAX	   256	    /* a path, a unit, the name of a namespace */
 
 enum sharing {
 	SHARING_NEVER,
@@ -103,6 +104,7 @@ struct guard {
 struct policy {
 	size_t pool_count;
 	struct pool pools[POLICY_POOLS_MAX];
+	int pool_lines[POLICY_POOLS_MAX]; /* of the file; 0: built in */
 	size_t rule_count;
 	struct rule rules[POLICY_RULES_MAX]; /* the first that fits decides */
 	struct guard guard;

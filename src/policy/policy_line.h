@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * policy_line.h - one line of an INI file.
+ * policy_line.h - one line of an INI file, taken apart by libinih.
  *
- * libinih is not used: it drops what is past 200 characters of a line and 50 of a
- * section, does not tell of a section without keys, reports the first bad line only,
- * and gives no line numbers in Debian's build.
+ * libinih is given one line at a time, so that every fault has its line and nothing
+ * carries over (a line is never the continuation of the one before). What is a
+ * comment, a section and a key is its decision: ";" and "#" begin a comment at the
+ * start of a line, elsewhere ";" behind a blank does; "=" or ":" ends a key.
  */
 #ifndef POLICY_LINE_H
 #define POLICY_LINE_H
-
-#include <stddef.h>
 
 #define POLICY_LINE_MAX 4352 /* a ledger path of 4095 with its key and a comment */
 
@@ -22,14 +21,14 @@ enum policy_line_kind {
 
 struct policy_line {
 	enum policy_line_kind kind;
-	const char *name;  /* of the section or the key; BAD: the whole line */
-	const char *value; /* "NAME" of "[pool NAME]", or right of "="; may be "" */
+	char name[POLICY_LINE_MAX + 1];	 /* of the section or the key */
+	char value[POLICY_LINE_MAX + 1]; /* "NAME" of "[pool NAME]", or of the key */
 };
 
 /*
- * Take line apart, in place: *ret points into it. ";" and "#" begin a comment at the
- * start of a line; elsewhere only ";" behind a blank does.
+ * line has at most POLICY_LINE_MAX characters and no control bytes but tab and \r.
+ * 0, or -ENOMEM.
  */
-void policy_line_parse(char *line, struct policy_line *ret);
+int policy_line_parse(const char *line, struct policy_line *ret);
 
 #endif /* POLICY_LINE_H */

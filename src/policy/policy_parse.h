@@ -13,7 +13,7 @@ struct policy_note {
 	char text[256];
 };
 
-#define POLICY_NOTES_MAX 64
+#define POLICY_NOTES_MAX 1000
 
 struct policy_notes {
 	size_t count; /* may pass POLICY_NOTES_MAX; the rest was not kept */
@@ -21,9 +21,9 @@ struct policy_notes {
 	struct policy_note notes[POLICY_NOTES_MAX];
 };
 
-/* Add a warning of the file as a whole. */
-void policy_notes_warn(struct policy_notes *notes, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+/* Add a warning at line; 0: of the file as a whole. */
+void policy_notes_warn(struct policy_notes *notes, int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Parse text (NUL-terminated). *ret starts from policy_init() and is valid only when
@@ -37,7 +37,10 @@ int policy_parse(const char *text, struct policy *ret, struct policy_notes *note
  */
 int policy_read(const char *path, struct policy *ret, struct policy_notes *notes);
 
-/* Warnings of what breaks hosts (design.md): added to notes. */
+/*
+ * Warnings of what can be judged by the policy alone, added to notes: what breaks
+ * hosts, pools that overlap, rules that nothing reaches.
+ */
 void policy_warn(const struct policy *policy, struct policy_notes *notes);
 
 #endif /* POLICY_PARSE_H */

@@ -6,22 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/policy_show.h"
+
 #define PORT_MIN    1024
 #define PORT_MAX    65535
 #define WORD_COUNT  1024
 #define SEPARATORS  ", \t"
-#define SHOWN_MAX   40 /* of a wrong part, in a message */
 #define RANGE_CHARS 13 /* ",65534-65535" and the terminator */
 
 static int part_fault(struct fault *fault, const char *part, const char *what)
 {
-	char shown[SHOWN_MAX + 1];
-
-	snprintf(shown, sizeof(shown), "%s", part);
-	for (char *c = shown; *c; c++)
-		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
-			*c = '?';
-	return fault_set(fault, -EINVAL, "ports: \"%s\" %s", shown, what);
+	return fault_set(fault, -EINVAL, "ports: \"%s\" %s", policy_show(part).text,
+			 what);
 }
 
 /* The number at text, which ends at stop. part is what a message quotes. */
@@ -106,6 +102,18 @@ void port_set_add(struct port_set *set, uint16_t from, uint16_t to)
 {
 	for (uint32_t port = from; port <= to; port++)
 		set->words[port / 64] |= 1ULL << (port % 64);
+}
+
+void port_set_join(struct port_set *set, const struct port_set *other)
+{
+	for (size_t i = 0; i < WORD_COUNT; i++)
+		set->words[i] |= other->words[i];
+}
+
+void port_set_intersect(struct port_set *set, const struct port_set *other)
+{
+	for (size_t i = 0; i < WORD_COUNT; i++)
+		set->words[i] &= other->words[i];
 }
 
 void port_set_remove(struct port_set *set, const struct port_set *other)

@@ -26,8 +26,18 @@ struct port_set {
  */
 int port_set_parse(const char *text, struct port_set *ret, struct fault *fault);
 
+/*
+ * The ports of a host behind a shared address (MAP-E, lw4o6): "OFFSET,LENGTH,PSID" as
+ * in RFC 7597, 5.1. Of the 16 bits of such a port the first OFFSET are any (but not all
+ * zero, unless OFFSET is 0), the next LENGTH are PSID, the rest is any. PSID may be
+ * in hexadecimal (0x34). Only ports from 1024 are taken. 0, or -EINVAL with a fault.
+ */
+int port_set_parse_psid(const char *text, struct port_set *ret, struct fault *fault);
+
 bool port_set_has(const struct port_set *set, uint16_t port);
 void port_set_add(struct port_set *set, uint16_t from, uint16_t to);
+void port_set_join(struct port_set *set, const struct port_set *other);
+void port_set_intersect(struct port_set *set, const struct port_set *other);
 void port_set_remove(struct port_set *set, const struct port_set *other);
 size_t port_set_count(const struct port_set *set);
 bool port_set_overlaps(const struct port_set *set, uint16_t from, uint16_t to);

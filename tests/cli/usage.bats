@@ -15,7 +15,7 @@ teardown() {
 @test "help lists every command on standard output" {
 	run srcport --help
 	[ "$status" = 0 ]
-	for command in run who sessions status check; do
+	for command in run who sessions pools why check reload on off status; do
 		grep -q "^  $command " <<<"$output"
 		run srcport "$command" --help
 		[ "$status" = 0 ]

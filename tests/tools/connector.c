@@ -117,7 +117,7 @@ static void fill(const struct plan *plan, const struct endpoint *remote,
 
 		if (fd < 0)
 			note_failure(held, fd);
-		else if (plan->close_at_once)
+		if (fd >= 0 && plan->close_at_once)
 			close(fd);
 		else
 			held->sessions[held->count++] =
@@ -125,19 +125,19 @@ static void fill(const struct plan *plan, const struct endpoint *remote,
 	}
 }
 
-/* The destination of a churned session is that of the one it replaces. */
+/* The destination of a churned session is that of the one it replaces; one that failed
+ * is tried again when its turn comes. */
 static void churn(const struct plan *plan, struct held *held)
 {
 	for (long i = 0; i < plan->churn && held->count; i++) {
 		struct held_session *victim =
 			&held->sessions[(size_t)random() % held->count];
 
-		close(victim->fd);
+		if (victim->fd >= 0)
+			close(victim->fd);
 		victim->fd = open_one(plan, victim->remote);
-		if (victim->fd < 0) {
+		if (victim->fd < 0)
 			note_failure(held, victim->fd);
-			*victim = held->sessions[--held->count];
-		}
 	}
 }
 

@@ -1,59 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/cleanup.h"
-#include "policy/policy_parse.h"
+#include "test_policy.h"
 
 #define S 1000000000ULL
-
-struct fixture {
-	struct policy policy;
-	struct policy_notes notes;
-};
-
-static int make_fixture(void **state)
-{
-	*state = calloc(1, sizeof(struct fixture));
-	return *state ? 0 : -1;
-}
-
-static int free_fixture(void **state)
-{
-	free(*state);
-	return 0;
-}
-
-static const struct policy *parse(struct fixture *f, const char *text)
-{
-	if (policy_parse(text, &f->policy, &f->notes) < 0)
-		fail_msg("line %d: %s", f->notes.notes[0].line, f->notes.notes[0].text);
-	return &f->policy;
-}
-
-/* The text has one error: at that line, and its note holds message. */
-static void assert_fault(struct fixture *f, const char *text, int line,
-			 const char *message)
-{
-	const struct policy_note *note = &f->notes.notes[0];
-
-	f->policy.pool_count = 99;
-	assert_int_equal(policy_parse(text, &f->policy, &f->notes), -EINVAL);
-	assert_int_equal(f->policy.pool_count, 99);
-	if (f->notes.error_count != 1 || note->line != line || !note->is_error ||
-	    !strstr(note->text, message))
-		fail_msg("%zu errors, line %d: %s", f->notes.error_count, note->line,
-			 note->text);
-}
 
 static const char *ports_of(const struct policy *policy, const char *name, char *buf)
 {
@@ -73,8 +24,15 @@ static void an_empty_policy_has_the_documented_defaults(void **state)
 	assert_string_equal(ports_of(policy, "default", buf), "49152-65535");
 	assert_int_equal(pool->quarantine_ns, 60 * S);
 	assert_int_equal(pool->sharing, SHARING_WHEN_FULL);
+	assert_false(pool->quarantine_all);
+	assert_int_equal(pool->algorithm, ALGORITHM_RANDOM);
+	assert_false(pool->udp_shares);
 	assert_true(pool->early_reuse);
 	assert_int_equal(pool->exhausted, EXHAUSTED_KERNEL);
+	assert_int_equal(pool->quota, 0);
+	assert_int_equal(policy->rule_count, 0);
+	assert_int_equal(policy->guard.foreign_bind, FOREIGN_BIND_REPORT);
+	assert_false(policy->guard.adjusts_kernel_range);
 	assert_string_equal(policy->ledger_path, "/var/lib/srcport/ledger");
 	assert_int_equal(policy->ledger_keep_ns, 30 * 86400 * S);
 	assert_int_equal(policy->cmdline, CMDLINE_REDACTED);
@@ -90,10 +48,16 @@ static void every_setting_reaches_the_policy(void **state)
 			      "ports = 50000-50999,52000 ; inline\n"
 			      "except = 50500 50600-50699\n"
 			      "\tquarantine=0\n"
-			      "algorithm = random\n"
+			      "quarantine-all = yes\n"
+			      "algorithm = double-hash\n"
 			      "sharing = never\n"
+			      "udp-sharing = yes\n"
 			      "early-reuse = no\n"
 			      "exhausted = refuse\n"
+			      "quota = 200\n"
+			      "[guard]\n"
+			      "foreign-bind = refuse\n"
+			      "kernel-range = adjust\n"
 			      "[ledger]\n"
 			      "path = /srv/a b;c/ledger\n"
 			      "keep = 7d\n"
@@ -105,9 +69,15 @@ static void every_setting_reaches_the_policy(void **state)
 	assert_string_equal(ports_of(policy, "web", buf),
 			    "50000-50499,50501-50599,50700-50999,52000");
 	assert_int_equal(pool->quarantine_ns, 0);
+	assert_true(pool->quarantine_all);
+	assert_int_equal(pool->algorithm, ALGORITHM_DOUBLE_HASH);
 	assert_int_equal(pool->sharing, SHARING_NEVER);
+	assert_true(pool->udp_shares);
 	assert_false(pool->early_reuse);
 	assert_int_equal(pool->exhausted, EXHAUSTED_REFUSE);
+	assert_int_equal(pool->quota, 200);
+	assert_int_equal(policy->guard.foreign_bind, FOREIGN_BIND_REFUSE);
+	assert_true(policy->guard.adjusts_kernel_range);
 	assert_string_equal(policy->ledger_path, "/srv/a b;c/ledger");
 	assert_int_equal(policy->ledger_keep_ns, 7 * 86400 * S);
 	assert_int_equal(policy->cmdline, CMDLINE_ARGV0);
@@ -142,7 +112,8 @@ static void a_wrong_line_is_named_with_what_was_expected(void **state)
 	assert_fault(f, "[pool a] x", 1, "expected key = value or [section]");
 	assert_fault(f, "ports = 50000", 1, "before any section");
 	assert_fault(f, "[frog]\nx = 1", 1,
-		     "found [frog], expected [pool NAME] or [ledger]");
+		     "found [frog], expected [pool NAME], [rule NAME], [guard] or "
+		     "[ledger]");
 	assert_fault(f, "[]", 1, "found []");
 	assert_fault(f, "[Ledger]", 1, "found [Ledger]");
 	assert_fault(f, "[pool a]\nport = 1", 2,
@@ -150,6 +121,14 @@ static void a_wrong_line_is_named_with_what_was_expected(void **state)
 	assert_fault(f, "[ledger]\nports = 50000", 2,
 		     "expected one of path, keep, cmdline");
 	assert_fault(f, "[ledger x]", 1, "expected [ledger]");
+	assert_fault(f, "[guard x]", 1, "expected [guard]");
+	assert_fault(f, "[guard]\nblock = off", 2,
+		     "expected one of foreign-bind, kernel-range");
+	assert_fault(f, "[pool a ; b]", 1, "expected key = value or [section]");
+	assert_fault(f, "[]] x", 1, "expected key = value or [section]");
+	assert_fault(f,
+		     "[pool                                                       a]",
+		     1, "expected key = value or [section]");
 }
 
 static void a_wrong_value_is_named_with_what_was_expected(void **state)
@@ -165,9 +144,20 @@ static void a_wrong_value_is_named_with_what_was_expected(void **state)
 	assert_fault(f, "[pool a]\nquarantine = -1s", 2, "expected a time");
 	assert_fault(f, "[pool a]\nsharing = yes", 2,
 		     "expected never, when-full or always");
-	assert_fault(f, "[pool a]\nearly-reuse = true", 2, "expected yes or no");
+	assert_fault(f, "[pool a]\nearly-reuse = true", 2, "expected no or yes");
 	assert_fault(f, "[pool a]\nexhausted = Kernel", 2, "expected kernel or refuse");
-	assert_fault(f, "[pool a]\nalgorithm = magic", 2, "expected random");
+	assert_fault(f, "[pool a]\nalgorithm = magic", 2,
+		     "expected random, random-simple, random-retry, hash, double-hash "
+		     "or increments");
+	assert_fault(f, "[pool a]\nquarantine-all = 60s", 2, "expected no or yes");
+	assert_fault(f, "[pool a]\nudp-sharing = always", 2, "expected no or yes");
+	assert_fault(f, "[pool a]\nquota = 0", 2, "none or a number from 1");
+	assert_fault(f, "[pool a]\nquota = -1", 2, "none or a number from 1");
+	assert_fault(f, "[pool a]\nquota = 1000000000", 2, "none or a number from 1");
+	assert_fault(f, "[pool a]\nquota =", 2, "none or a number from 1");
+	assert_fault(f, "[guard]\nforeign-bind = eperm", 2,
+		     "foreign-bind: found \"eperm\", expected report, refuse or allow");
+	assert_fault(f, "[guard]\nkernel-range = yes", 2, "expected leave or adjust");
 	assert_fault(f, "[ledger]\npath = here", 2,
 		     "expected a path that begins with /");
 	assert_fault(f, "[ledger]\nkeep = 0", 2, "expected a time above 0");
@@ -179,16 +169,9 @@ static void what_this_version_lacks_is_refused_and_not_ignored(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_fault(f, "[rule proxy]\npool = default\n", 1,
-		     "[rule] is not in this version");
-	assert_fault(f, "[guard]\n", 1, "[guard] is not in this version");
 	assert_fault(f, "[detect]\n", 1, "[detect] is not in this version");
 	assert_fault(f, "[respond]\nblock = off", 1,
 		     "[respond] is not in this version");
-	assert_fault(f, "[pool a]\nalgorithm = hash", 2,
-		     "\"hash\" is not in this version");
-	assert_fault(f, "[pool a]\nudp-sharing = always", 2,
-		     "udp-sharing is not in this version");
 }
 
 static void what_stands_twice_is_refused_with_the_first_place(void **state)
@@ -198,8 +181,9 @@ static void what_stands_twice_is_refused_with_the_first_place(void **state)
 	assert_fault(f, "[pool a]\n\n[pool a]\nports = x", 3,
 		     "found [pool a] again, expected it once (it is on line 1)");
 	assert_fault(f, "[ledger]\n[ledger]", 2, "(it is on line 1)");
-	assert_fault(f, "[pool a]\nports = 50000\nports = 50001", 3,
-		     "found \"ports\" again, expected it once (it is on line 2)");
+	assert_fault(f, "[guard]\n\n[guard]", 3, "(it is on line 1)");
+	assert_fault(f, "[pool a]\nquota = 5\nquota = 6", 3,
+		     "found \"quota\" again, expected it once (it is on line 2)");
 }
 
 static void a_key_may_stand_once_in_each_pool(void **state)
@@ -217,6 +201,7 @@ static void odd_pool_names_are_refused(void **state)
 	assert_fault(f, "[pool -x]", 1, "found the pool name");
 	assert_fault(f, "[pool aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]", 1,
 		     "1 to 31 letters");
+	assert_fault(f, "[pool kernel]", 1, "expected another name");
 	parse(f, "[pool aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]");
 	parse(f, "[pool A_b-c.9]");
 }
@@ -231,6 +216,35 @@ static void one_pool_too_many_is_refused(void **state)
 	assert_fault(f, text, 64, "expected at most 64");
 }
 
+static void long_lists_go_on_in_further_lines(void **state)
+{
+	const struct policy *policy =
+		parse(*state, "[pool a]\nexcept = 50001\nports = 50000-50005\n"
+			      "ports = 60000\nexcept = 50003-50004\n");
+	char buf[128];
+
+	assert_string_equal(ports_of(policy, "a", buf), "50000,50002,50005,60000");
+}
+
+static void a_psid_is_the_pool_or_narrows_its_ports(void **state)
+{
+	struct fixture *f = *state;
+	const struct policy *policy;
+	char buf[128];
+
+	policy = parse(f, "[pool a]\npsid = 6,8,52\n"
+			  "[pool b]\npsid = 6,8,52\nports = 1024-4000\n"
+			  "[pool c]\nports = 1024-4000\npsid = 6, 8, 0x34\n"
+			  "except = 2256-2259\n");
+	assert_int_equal(port_set_count(&policy_find_pool(policy, "a")->ports), 63 * 4);
+	assert_string_equal(ports_of(policy, "b", buf),
+			    "1232-1235,2256-2259,3280-3283");
+	assert_string_equal(ports_of(policy, "c", buf), "1232-1235,3280-3283");
+	assert_fault(f, "\n[pool a]\nports = 49152-49153\npsid = 6,8,52", 2,
+		     "\"ports\" has no port of \"psid\"");
+	assert_fault(f, "[pool a]\npsid = 6,8", 2, "expected OFFSET,LENGTH,PSID");
+}
+
 static void exceptions_that_leave_no_port_are_refused_at_the_pool(void **state)
 {
 	assert_fault(*state, "\n[pool a]\nexcept = 1024-65535\n[ledger]\nkeep = 1d", 2,
@@ -242,7 +256,7 @@ static void all_faults_are_said_at_once(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(
-		policy_parse("[pool a]\nports = 1\nfrog\nsharing = x\n[guard]\n",
+		policy_parse("[pool a]\nports = 1\nfrog\nsharing = x\n[detect]\n",
 			     &f->policy, &f->notes),
 		-EINVAL);
 	assert_int_equal(f->notes.error_count, 4);
@@ -255,14 +269,15 @@ static void all_faults_are_said_at_once(void **state)
 static void faults_past_the_ceiling_are_counted(void **state)
 {
 	struct fixture *f = *state;
-	char text[401];
+	char text[4001];
 
-	for (int i = 0; i < 400; i += 2)
+	for (int i = 0; i < 4000; i += 2)
 		memcpy(text + i, "x\n", 2);
-	text[400] = '\0';
+	text[4000] = '\0';
 	assert_int_equal(policy_parse(text, &f->policy, &f->notes), -EINVAL);
-	assert_int_equal(f->notes.count, 200);
-	assert_int_equal(f->notes.error_count, 200);
+	assert_int_equal(f->notes.count, 2000);
+	assert_int_equal(f->notes.error_count, 2000);
+	assert_int_equal(f->notes.notes[POLICY_NOTES_MAX - 1].line, POLICY_NOTES_MAX);
 }
 
 static void a_huge_line_and_control_bytes_are_refused(void **state)
@@ -275,6 +290,7 @@ static void a_huge_line_and_control_bytes_are_refused(void **state)
 	text[sizeof(text) - 1] = '\0';
 	assert_fault(f, text, 1, "found a line of 9999 characters");
 	assert_fault(f, "[pool a]\n\x1b[31m = 1", 2, "found the byte 0x1b");
+	assert_fault(f, "[pool a]\nports = 5\r0000", 2, "found the byte 0x0d");
 	assert_fault(f, "[pool a]\n\xff\xfe = 1", 2, "found the key \"??\"");
 }
 
@@ -347,41 +363,6 @@ static void a_file_that_cannot_be_read_is_a_fault_with_its_reason(void **state)
 	assert_int_equal(policy_read("/", &f->policy, &f->notes), -EISDIR);
 }
 
-static bool warns(struct fixture *f, const char *text, const char *message)
-{
-	policy_warn(parse(f, text), &f->notes);
-	assert_int_equal(f->notes.error_count, 0);
-	for (size_t i = 0; i < f->notes.count; i++)
-		if (strstr(f->notes.notes[i].text, message))
-			return true;
-	return false;
-}
-
-static void ports_that_others_use_by_habit_are_warned_of(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_true(warns(f, "", "61000"));
-	assert_true(warns(f, "", "WireGuard"));
-	assert_false(warns(f, "", "NodePort"));
-	assert_false(warns(f, "[pool default]\nexcept = 51820", "WireGuard"));
-	assert_false(warns(f, "[pool default]\nports = 50000-60999", "61000"));
-	assert_true(warns(f, "[pool default]\nports = 30000-30999", "NodePort"));
-	assert_true(warns(f, "[pool default]\nports = 30000-30999", "RTP"));
-	assert_true(warns(f, "[pool default]\nports = 40000-40999", "Docker"));
-	assert_true(warns(f, "[pool a]\nports = 50000-50009",
-			  "pools default and a overlap: 50000-50009"));
-	assert_false(warns(f, "[pool a]\nports = 40000-40999", "pools "));
-}
-
-static void a_pool_that_meets_no_habit_gets_no_warning(void **state)
-{
-	struct fixture *f = *state;
-
-	policy_warn(parse(f, "[pool default]\nports = 10000-15999"), &f->notes);
-	assert_int_equal(f->notes.count, 0);
-}
-
 /* Random pieces of a policy, and random bytes in them. */
 static void fill_random(char *text, size_t size, unsigned int *seed)
 {
@@ -403,6 +384,12 @@ static void fill_random(char *text, size_t size, unsigned int *seed)
 		"\r",
 		"\t",
 		"[rule x]\n",
+		"[rule y]\npool = a\n",
+		"psid = 6,8,",
+		"uid = 0\n",
+		"destination = ",
+		"[guard]\n",
+		"::/0",
 		"sharing = never\n",
 		"\xef\xbb\xbf",
 		"keep",
@@ -447,8 +434,6 @@ static void no_text_crashes_the_parser(void **state)
 	assert_true(accepted > 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_fixture, free_fixture)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +448,8 @@ int main(void)
 		TEST(a_key_may_stand_once_in_each_pool),
 		TEST(odd_pool_names_are_refused),
 		TEST(one_pool_too_many_is_refused),
+		TEST(long_lists_go_on_in_further_lines),
+		TEST(a_psid_is_the_pool_or_narrows_its_ports),
 		TEST(exceptions_that_leave_no_port_are_refused_at_the_pool),
 		TEST(all_faults_are_said_at_once),
 		TEST(faults_past_the_ceiling_are_counted),
@@ -472,8 +459,6 @@ int main(void)
 		TEST(a_nul_byte_is_named_with_its_line),
 		TEST(a_file_over_a_mebibyte_is_refused),
 		TEST(a_file_that_cannot_be_read_is_a_fault_with_its_reason),
-		TEST(ports_that_others_use_by_habit_are_warned_of),
-		TEST(a_pool_that_meets_no_habit_gets_no_warning),
 		TEST(no_text_crashes_the_parser),
 	};
 

@@ -113,6 +113,106 @@ static void count_and_overlap_follow_the_members(void **state)
 	assert_false(port_set_overlaps(&set, 60000, 65535));
 }
 
+/* Straight from the layout of RFC 7597, 5.1: every port, by its bits. */
+static void assert_psid(const char *text, unsigned int a_bits, unsigned int k_bits,
+			unsigned int psid, size_t expected_count)
+{
+	struct port_set set;
+	struct fault fault = {.text = ""};
+	size_t count = 0;
+
+	if (port_set_parse_psid(text, &set, &fault) < 0)
+		fail_msg("\"%s\" was refused: %s", text, fault.text);
+	for (uint32_t port = 0; port <= 65535; port++) {
+		unsigned int m_bits = 16 - a_bits - k_bits;
+		unsigned int a = port >> (16 - a_bits);
+		unsigned int found = (port >> m_bits) & ((1U << k_bits) - 1);
+		bool is_in = found == psid && (a_bits == 0 || a > 0) && port >= 1024;
+
+		if (port_set_has(&set, (uint16_t)port) != is_in)
+			fail_msg("psid %s, port %u", text, port);
+		count += is_in;
+	}
+	assert_int_equal(port_set_count(&set), count);
+	assert_int_equal(count, expected_count);
+}
+
+static void a_psid_set_is_the_one_of_the_rfc(void **state)
+{
+	(void)state;
+	assert_psid("6,8,52", 6, 8, 52, 63 * 4);
+	assert_psid("4,8,1", 4, 8, 1, 15 * 16);
+	assert_psid("6, 8, 0x34", 6, 8, 52, 63 * 4);
+	assert_psid("0,2,3", 0, 2, 3, 16384);
+	assert_psid("0,2,0", 0, 2, 0, 16384 - 1024);
+	assert_psid("0,0,0", 0, 0, 0, 65536 - 1024);
+	assert_psid("6,0,0", 6, 0, 0, 65536 - 1024);
+	assert_psid("16,0,0", 16, 0, 0, 65536 - 1024);
+	assert_psid("0,16,51820", 0, 16, 51820, 1);
+	assert_psid("8,8,255", 8, 8, 255, 252);
+	assert_psid("1,15,32767", 1, 15, 32767, 1);
+}
+
+/* RFC 7597, appendix A, example 1: 63 ranges from 1232-1235 to 64720-64723. */
+static void the_example_of_the_rfc_has_its_ports(void **state)
+{
+	struct port_set set;
+	char buf[40];
+
+	(void)state;
+	assert_int_equal(port_set_parse_psid("6,8,52", &set, NULL), 0);
+	assert_string_equal(port_set_format(&set, buf, sizeof(buf)),
+			    "1232-1235,2256-2259,3280-3283,4304-4...");
+	assert_true(port_set_has(&set, 64720));
+	assert_true(port_set_has(&set, 64723));
+	assert_false(port_set_has(&set, 64724));
+}
+
+static void assert_psid_fault(const char *text, const char *message)
+{
+	struct port_set set = {.words = {7}};
+	struct fault fault = {.text = ""};
+
+	assert_int_equal(port_set_parse_psid(text, &set, &fault), -EINVAL);
+	if (!strstr(fault.text, message))
+		fail_msg("\"%s\" gave \"%s\", not \"%s\"", text, fault.text, message);
+	assert_int_equal(set.words[0], 7);
+}
+
+static void a_wrong_psid_is_refused_with_its_reason(void **state)
+{
+	(void)state;
+	assert_psid_fault("", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8,", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8,52,1", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6 8 52", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("-6,8,52", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8,0x", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8,99999999999999999999", "expected OFFSET,LENGTH,PSID");
+	assert_psid_fault("6,8,\t\x1b[31m", "\"6,8,??[31m\"");
+	assert_psid_fault("9,8,52", "expected at most 16 bits");
+	assert_psid_fault("17,0,0", "expected at most 16 bits");
+	assert_psid_fault("6,8,256", "expected one below 256");
+	assert_psid_fault("6,0,1", "expected one below 1");
+	assert_psid_fault("0,8,0", "no port from 1024");
+	assert_psid_fault("0,16,80", "no port from 1024");
+}
+
+static void sets_join_and_intersect_by_their_members(void **state)
+{
+	struct port_set a = parse("50000-50009"), b = parse("50005-50014");
+	struct port_set both = a;
+	char buf[40];
+
+	(void)state;
+	port_set_intersect(&both, &b);
+	assert_string_equal(port_set_format(&both, buf, sizeof(buf)), "50005-50009");
+	port_set_join(&a, &b);
+	assert_string_equal(port_set_format(&a, buf, sizeof(buf)), "50000-50014");
+}
+
 static void a_set_too_long_for_its_buffer_ends_in_dots(void **state)
 {
 	struct port_set set = parse("50000,50002,50004");
@@ -161,6 +261,10 @@ int main(void)
 		cmocka_unit_test(a_wrong_part_is_named_with_its_reason),
 		cmocka_unit_test(a_text_past_the_ceiling_is_refused),
 		cmocka_unit_test(count_and_overlap_follow_the_members),
+		cmocka_unit_test(a_psid_set_is_the_one_of_the_rfc),
+		cmocka_unit_test(the_example_of_the_rfc_has_its_ports),
+		cmocka_unit_test(a_wrong_psid_is_refused_with_its_reason),
+		cmocka_unit_test(sets_join_and_intersect_by_their_members),
 		cmocka_unit_test(a_set_too_long_for_its_buffer_ends_in_dots),
 		cmocka_unit_test(what_was_printed_reads_back),
 	};
