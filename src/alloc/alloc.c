@@ -310,7 +310,8 @@ static bool needs_reconciling(struct alloc *alloc)
 	alloc_count(alloc, &count);
 	reasons = count.conflicts + count.fallbacks + count.refusals +
 		  count.table_full + binds(alloc);
-	needs = reasons != alloc->reasons;
+	needs = reasons != alloc->reasons || alloc->is_due;
+	alloc->is_due = false;
 	alloc->reasons = reasons;
 	return needs;
 }

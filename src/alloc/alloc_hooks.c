@@ -32,6 +32,12 @@ void alloc_set_guard(struct alloc *alloc, enum foreign_bind what)
 	alloc->bpf->bss->settings.foreign_bind = what;
 }
 
+void alloc_set_reserved(struct alloc *alloc, const struct port_set *ports)
+{
+	alloc->reserved = *ports;
+	alloc->is_due = true;
+}
+
 /* The ports of all pools. */
 void alloc_hooks_guard(struct alloc *alloc)
 {

@@ -53,6 +53,7 @@ struct alloc {
 	uint64_t missed;
 	uint64_t own_netns;
 	struct port_set reserved;		/* in our own namespace */
+	bool is_due;				/* reconcile with the next tick */
 	struct alloc_count before[ALLOC_POOLS]; /* of earlier pools of this number */
 	bool lists_bound; /* sock_diag lists TCP sockets that are bound and no more */
 	/* By host, by port: the holder that had no socket at the last reconciling.
