@@ -8,6 +8,14 @@
 
 #include "alloc/alloc_guard.bpf.h"
 
+/* The port is bound without SO_REUSEADDR: its TIME_WAIT keeps all others off it. */
+static __always_inline bool is_alone(const struct port_record *record,
+				     const struct alloc_pool *pool)
+{
+	return pool->sharing == ALLOC_SHARING_NEVER ||
+	       (record->mark & RECORD_EXCLUSIVE);
+}
+
 /* How long the tuple rests after this close, and under which rules. */
 static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 					int old_state)
@@ -24,12 +32,13 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 	if (!tcp || !pool || (!waits && !pool->quarantine_all))
 		return;
 	rest_ns = pool->quarantine_ns;
+	if (waits && is_alone(record, pool))
+		lease->rest_flags |= REST_NOT_EARLY | REST_HOLDS_PORT;
 	/* Without timestamps the kernel refuses a tuple in TIME_WAIT (RFC 6191). */
-	if (waits && !BPF_CORE_READ_BITFIELD(tcp, rx_opt.tstamp_ok)) {
-		if (rest_ns < TIME_WAIT_NS)
-			rest_ns = TIME_WAIT_NS;
+	else if (waits && !BPF_CORE_READ_BITFIELD(tcp, rx_opt.tstamp_ok))
 		lease->rest_flags |= REST_NOT_EARLY;
-	}
+	if ((lease->rest_flags & REST_NOT_EARLY) && rest_ns < TIME_WAIT_NS)
+		rest_ns = TIME_WAIT_NS;
 	if (!rest_ns)
 		return;
 	/* The peer has not closed yet: tcp_fin_timeout may pass before TIME_WAIT
@@ -39,8 +48,6 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 		rest_ns += TIME_WAIT_NS;
 		lease->rest_flags |= lease->local ? REST_PEER_OPEN : REST_NOT_EARLY;
 	}
-	if (waits && pool->sharing == ALLOC_SHARING_NEVER)
-		lease->rest_flags |= REST_NOT_EARLY | REST_HOLDS_PORT;
 	lease->rest_until_ns = lease->now_ns + rest_ns;
 }
 
@@ -53,7 +60,7 @@ static __always_inline bool waits_for_close(const struct lease *lease, struct so
 		record ? by_id(&spaces, record_space(record)) : NULL;
 	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
 
-	return pool && pool->sharing == ALLOC_SHARING_NEVER && sk->sk_socket &&
+	return pool && is_alone(record, pool) && sk->sk_socket &&
 	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
 }
 

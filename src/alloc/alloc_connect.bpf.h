@@ -63,7 +63,6 @@ __noinline int lease_follow(struct lease *lease)
 		if (meets_twin(lease, space, record))
 			return FOLLOW_REFUSED;
 		lease_move(lease);
-		lease->rest_flags |= record->mark & RECORD_EXCLUSIVE;
 		return pool_of(record);
 	}
 	if (host->tuple_count) {
@@ -188,7 +187,8 @@ static __always_inline void reuse_change(struct bpf_sock_addr *ctx, struct reuse
  */
 static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *source,
 				      bool v6, struct reuse *reuse, struct lease *lease,
-				      const __u32 *remote, __u32 algorithm)
+				      const __u32 *remote,
+				      const struct alloc_pool *from)
 {
 	__u32 space_number = lease->space, pool = pool_of_space(space_number);
 	__u32 flags = lease->rest_flags;
@@ -200,8 +200,9 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 		/* Letting go of a port leaves the space it returned to. */
 		lease->space = space_number;
 		lease->rest_flags = flags;
-		if (algorithm)
-			drew = sequence_draw(lease);
+		if (from->algorithm)
+			drew = sequence_draw(lease,
+					     lease_sharing(lease, from, ctx->protocol));
 		if (!drew)
 			drew = lease_draw(lease);
 		if (!drew) {
@@ -238,7 +239,8 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 		STAT_ADD(pool, conflicts, 1);
 		lease_set_aside(lease, 0);
 	}
-	reuse_change(ctx, reuse, reuse->was);
+	/* UDP goes without: the kernel's own pick might be another's tuple. */
+	reuse_change(ctx, reuse, ctx->protocol == IPPROTO_UDP_NUMBER ? 0 : reuse->was);
 	if (source[0] | source[1] | source[2] | source[3])
 		bind_to(ctx, source, v6, 0);
 	return result;
@@ -298,19 +300,6 @@ static __noinline int dry_run(struct bpf_sock_addr *ctx, __u32 space_number,
 	return 1;
 }
 
-/*
- * A socket bound to port 0 connects: from here on it is like one whose port we picked
- * at connect(). Without SO_REUSEADDR its TIME_WAIT would keep all others off the port.
- */
-static __always_inline void port_open_up(struct bpf_sock_addr *ctx, struct lease *lease)
-{
-	struct port_record *record = record_of(lease->host, lease->port);
-
-	set_reuse(ctx, 1);
-	if (record)
-		record_unmark(record, RECORD_EXCLUSIVE);
-}
-
 /* How SO_REUSEADDR is to be while the port is bound, and after. */
 static __always_inline struct reuse reuse_of(struct inet_sock *inet, __u32 sharing,
 					     __u32 flags, bool is_rewritten)
@@ -356,7 +345,7 @@ static __always_inline __u32 over_reason(const struct lease *lease,
 
 /* A socket that has a port connects: is it from us? */
 static __always_inline int connect_bound(struct bpf_sock_addr *ctx, struct lease *lease,
-					 struct verdict *verdict, __u32 sharing)
+					 struct verdict *verdict)
 {
 	struct bpf_sock *sk = ctx->sk;
 	int pool;
@@ -369,10 +358,6 @@ static __always_inline int connect_bound(struct bpf_sock_addr *ctx, struct lease
 		bpf_set_retval(-EADDRNOTAVAIL);
 		return 0;
 	}
-	if ((lease->rest_flags & RECORD_EXCLUSIVE) &&
-	    ctx->protocol == IPPROTO_TCP_NUMBER && sharing != ALLOC_SHARING_NEVER &&
-	    !(lease->rest_flags & LEASE_UNSHARED))
-		port_open_up(ctx, lease);
 	if (pool)
 		verdict->pool = pool;
 	verdict->picked_by = pool ? EVENT_PICKED_SRCPORT : EVENT_PICKED_PROGRAM;
@@ -432,7 +417,7 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 	if (is_unshared(attachment, lease.space))
 		lease.rest_flags |= LEASE_UNSHARED;
 	if (sk->src_port)
-		return connect_bound(ctx, &lease, verdict, sharing);
+		return connect_bound(ctx, &lease, verdict);
 	if (has_own_range(inet)) {
 		verdict->picked_by = EVENT_PICKED_PROGRAM;
 		return 1;
@@ -449,7 +434,7 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 	if (is_loopback(address))
 		lease.rest_flags |= LEASE_LOOPBACK;
 	reuse = reuse_of(inet, sharing, lease.rest_flags, attachment->is_rewritten);
-	result = lease_bind(ctx, source, v6, &reuse, &lease, address, pool->algorithm);
+	result = lease_bind(ctx, source, v6, &reuse, &lease, address, pool);
 	if (result != BOUND)
 		return exhausted(ctx, pool_number, result, address);
 	verdict->picked_by = EVENT_PICKED_SRCPORT;

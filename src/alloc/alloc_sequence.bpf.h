@@ -35,10 +35,14 @@
 #define SEQUENCE_STEP	500 /* N of algorithm 5; the RFC's example */
 #define SEQUENCE_CLAIMS 4   /* tries to claim a port that another CPU may take first */
 
-/* The counters of a space; [1] for loopback. Their start is no secret: F's is. */
+/*
+ * The counters of a space: one for all destinations, and the table of algorithm 4; then
+ * those of loopback. Where they start is no secret: F is.
+ */
+#define SEQUENCE_COUNTERS (1 + SEQUENCE_TABLE)
+
 struct sequence {
-	__u32 next[2];
-	__u32 table[2][SEQUENCE_TABLE];
+	__u32 counters[2 * SEQUENCE_COUNTERS];
 };
 
 ARRAY(sequences, struct sequence, ALLOC_SPACES);
@@ -51,6 +55,9 @@ struct search {
 	__u32 space;
 	__u32 only_unused;
 	__u32 algorithm;
+	__u32 counter;	/* its number in the space's, plus 1; 0: the algorithm has none
+			 */
+	__u32 from;	/* what the counter was */
 	__u32 offset;	/* F: what the position is counted from */
 	__u32 position; /* of the try, as the RFC counts; its rank is taken modulo */
 	__u32 port;	/* found; 0: none */
@@ -94,20 +101,74 @@ static long search_try(__u32 i, void *arg)
 	return 0;
 }
 
-/* The counter that the algorithm goes on from; NULL: it has none. */
-static __always_inline __u32 *counter_of(const struct lease *lease,
-					 struct sequence *sequence, __u64 netns,
-					 __u32 algorithm)
+/* The number, plus 1, of the counter that the algorithm goes on from; 0: none. */
+static __always_inline __u32 counter_of(const struct lease *lease, __u64 netns,
+					__u32 algorithm)
 {
-	__u64 row = lease->rest_flags & LEASE_LOOPBACK ? 1 : 0, slot;
+	__u32 row = lease->rest_flags & LEASE_LOOPBACK ? SEQUENCE_COUNTERS : 0;
 
 	if (algorithm == RFC_HASH || algorithm == RFC_INCREMENTS)
-		return &sequence->next[row];
+		return row + 1;
 	if (algorithm != RFC_DOUBLE_HASH)
-		return NULL;
-	slot = pick_prf(hash_secret(), lease->destination, netns << 2 | 1);
-	PICK_BOUND(slot, 63);
-	return &sequence->table[row][slot];
+		return 0;
+	return row + 2 +
+	       pick_prf(hash_secret(), lease->destination, netns << 2 | 1) %
+		       SEQUENCE_TABLE;
+}
+
+static __always_inline __u32 *counter_at(__u32 space_number, __u32 number)
+{
+	struct sequence *sequence = by_id(&sequences, space_number);
+
+	return sequence && number && number <= 2 * SEQUENCE_COUNTERS
+		       ? &sequence->counters[number - 1]
+		       : NULL;
+}
+
+/* Where the search begins. A function of its own for the sake of the stack. */
+static __noinline int sequence_begin(struct lease *lease, struct search *search)
+{
+	struct alloc_space *space = by_id(&spaces, lease->space);
+	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+	__u32 *counter, count;
+	__u64 key;
+
+	if (!pool)
+		return 0;
+	count = pool->members.count;
+	lease->host = space->host;
+	search->destination = lease->destination;
+	search->peer = lease->peer;
+	search->now_ms = now_ms(lease->now_ns);
+	search->host = lease->host;
+	search->space = lease->space;
+	search->algorithm = pool->algorithm;
+	search->counter = counter_of(lease, space->netns, pool->algorithm);
+	counter = counter_at(lease->space, search->counter);
+	if (!counter) {
+		search->position = draw_below(lease->space, lease->destination, count);
+		return count;
+	}
+	key = pool->algorithm == RFC_INCREMENTS ? 0 : lease->destination;
+	search->offset = pick_prf(hash_secret(), key, space->netns << 2 | 2) >> 33;
+	search->from = *counter;
+	search->position = search->from;
+	if (pool->algorithm == RFC_INCREMENTS)
+		search->position = search_next(search, count);
+	return count;
+}
+
+static __noinline int sequence_finish(const struct search *search, int drew)
+{
+	__u32 *counter = counter_at(search->space, search->counter);
+	__u32 advance = search->position - search->from;
+
+	if (!counter)
+		return 0;
+	if (drew && search->algorithm != RFC_INCREMENTS)
+		advance++;
+	__sync_fetch_and_add(counter, advance);
+	return 0;
 }
 
 /* Try for as long as one pass of the pool takes; claim what is found. */
@@ -133,57 +194,21 @@ static __always_inline int sequence_pass(struct lease *lease, struct search *sea
  * Draw by the pool's algorithm: DREW_UNUSED, DREW_SHARED, or 0 where no port is
  * suitable.
  */
-__noinline int sequence_draw(struct lease *lease)
+__noinline int sequence_draw(struct lease *lease, __u32 shares)
 {
 	struct search search = {};
-	struct alloc_space *space;
-	struct sequence *sequence;
-	struct alloc_pool *pool;
-	__u32 *counter, shares, count, from = 0;
-	int drew;
+	int count, drew;
 
 	if (!lease)
 		return 0;
-	space = by_id(&spaces, lease->space);
-	sequence = by_id(&sequences, lease->space);
-	pool = space ? by_id(&pools, space->pool) : NULL;
-	if (!pool || !sequence)
-		return 0;
-	lease->host = space->host;
-	shares = lease_sharing(lease, pool, space->protocol);
-	count = pool->members.count;
-	search.destination = lease->destination;
-	search.peer = lease->peer;
-	search.now_ms = now_ms(lease->now_ns);
-	search.host = lease->host;
-	search.space = lease->space;
-	search.algorithm = pool->algorithm;
+	count = sequence_begin(lease, &search);
 	search.only_unused = shares != ALLOC_SHARING_ALWAYS;
-	counter = counter_of(lease, sequence, space->netns, pool->algorithm);
-	if (counter) {
-		from = *counter;
-		search.offset =
-			pick_prf(hash_secret(),
-				 pool->algorithm == RFC_INCREMENTS ? 0
-								   : lease->destination,
-				 space->netns << 2 | 2) >>
-			33;
-	}
-	search.position = from;
-	if (pool->algorithm <= RFC_RETRY)
-		search.position = draw_below(lease->space, lease->destination, count);
-	else if (pool->algorithm == RFC_INCREMENTS)
-		search.position = search_next(&search, count);
 	drew = sequence_pass(lease, &search, count);
 	if (!drew && search.only_unused && shares != ALLOC_SHARING_NEVER) {
 		search.only_unused = 0;
 		drew = sequence_pass(lease, &search, count);
 	}
-	if (!counter)
-		return drew;
-	if (drew && pool->algorithm != RFC_INCREMENTS)
-		search.position++;
-	__sync_fetch_and_add(counter, search.position - from);
+	sequence_finish(&search, drew);
 	return drew;
 }
 

@@ -140,9 +140,9 @@ _Static_assert(sizeof(struct event_exit) == 32, "event ABI");
 struct verdict {
 	__u64 cookie;
 	__u16 pool;
-	__u8 picked_by;	 /* enum event_picked_by */
-	__u8 is_of_run;	 /* by the hook of a run's own cgroup: outer ones leave it so */
-	__u32 fold;	 /* of the destination that was asked for */
+	__u8 picked_by; /* enum event_picked_by */
+	__u8 is_of_run; /* by the hook of a run's own cgroup: outer ones leave it so */
+	__u32 fold;	/* of the destination that was asked for */
 };
 
 _Static_assert(sizeof(struct verdict) == 16, "event ABI");
