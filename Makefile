@@ -100,7 +100,7 @@ $(BUILD)/bench/%: bench/%.c bench/sample.c tests/tools/endpoint.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@ -lm
 
-$(BUILD)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard src/bpf/*.h src/alloc/pick.h tests/bpf/*.h)
+$(BUILD)/tests/bpf/%.bpf.o: tests/bpf/%.bpf.c $(wildcard src/bpf/*.h src/*/*_abi.h src/*/*.bpf.h src/alloc/pick.h tests/bpf/*.h)
 	@mkdir -p $(@D)
 	$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Wall -Wextra -Werror \
 		-Wno-missing-declarations -Wno-unused-parameter -I/usr/include/$(TRIPLE) -Isrc -c $< -o $@

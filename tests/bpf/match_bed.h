@@ -160,13 +160,23 @@ static inline int bed_make(void)
 	return 0;
 }
 
+/* A test that failed may have left actors. */
+static inline void cgroups_clear(void)
+{
+	actor_write(cgroup_path("", "/cgroup.kill"), "1");
+	for (int i = 0; i < 2000 && !access(cgroup_path("", ""), F_OK); i++) {
+		nftw(cgroup_path("", ""), remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		usleep(1000);
+	}
+}
+
 static inline void bed_remove(void)
 {
 	for (int i = 0; i < 3; i++)
 		bpf_link__destroy(bed.links[i]);
 	bpf_object__close(bed.hooks);
 	alloc_close(bed.alloc);
-	nftw(cgroup_path("", ""), remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	cgroups_clear();
 	nftw(bed.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -224,6 +224,29 @@ static void an_executable_is_its_inode_not_its_path(void **state)
 	assert_int_equal(unlink(hard) | unlink(soft), 0);
 }
 
+static void a_file_that_got_the_inode_of_another_is_not_it(void **state)
+{
+	const char *wanted = in_folder("gone"), *other = in_folder("reused");
+	struct stat was, is = {0};
+	struct actor actor;
+
+	(void)state;
+	copy_self(wanted);
+	assert_int_equal(stat(wanted, &was), 0);
+	SET(rule_exe(wanted));
+	assert_int_equal(unlink(wanted), 0); /* and no tick */
+	for (int i = 0; i < 50 && is.st_ino != was.st_ino; i++) {
+		unlink(other);
+		copy_self(other);
+		assert_int_equal(stat(other, &is), 0);
+	}
+	if (is.st_ino != was.st_ino)
+		skip(); /* this file system does not use a number soon again */
+	actor = start_of(other, "");
+	assert_int_equal(met_anywhere(&actor), NONE);
+	actor_end(&actor);
+}
+
 static void processes_that_ran_before_the_rule_are_found(void **state)
 {
 	const char *wanted = in_folder("wanted"), *other = in_folder("other");
@@ -331,6 +354,45 @@ static void nothing_is_remembered_of_processes_that_ended(void **state)
 	assert_int_not_equal(bpf_map_get_next_key(fd, NULL, &pid), 0);
 }
 
+/* Fill a table with keys that nothing has. Returns its size. */
+static uint32_t fill(const struct bpf_map *map)
+{
+	const char nothing[sizeof(struct match_cgroup)] = {0};
+	uint32_t size = bpf_map__max_entries(map);
+	uint64_t key = 0xff000000;
+
+	while (!bpf_map_update_elem(bpf_map__fd(map), &key, nothing, BPF_ANY))
+		key++;
+	assert_int_equal(errno, E2BIG);
+	return size;
+}
+
+static void full_tables_leave_newcomers_out_and_count_them(void **state)
+{
+	const char *wanted = in_folder("wanted");
+	uint64_t missed = alloc_rules_missed(bed.alloc);
+	struct actor actor;
+
+	(void)state;
+	copy_self(wanted);
+	SET(rule_exe(wanted), rule_unit("x.service"));
+	assert_int_equal(fill(bed.alloc->bpf->maps.match_processes), MATCH_PROCESSES);
+	assert_int_equal(fill(bed.alloc->bpf->maps.match_cgroups), MATCH_CGROUPS);
+	assert_int_equal(alloc_rules_missed(bed.alloc), missed);
+	cgroup_make("/x.service");
+	assert_true(alloc_rules_missed(bed.alloc) > missed);
+	missed = alloc_rules_missed(bed.alloc);
+	actor = start_of(wanted, "/x.service");
+	assert_true(alloc_rules_missed(bed.alloc) > missed);
+	assert_int_equal(met(&actor, ANYWHERE), NONE);
+	no_rules(NULL); /* empties them */
+	SET(rule_exe(wanted), rule_unit("x.service"));
+	assert_int_equal(met_anywhere(&actor), 1);
+	actor_end(&actor);
+	assert_int_equal(met_once("/x.service"), 2);
+	cgroup_remove("/x.service");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,11 +404,13 @@ int main(int argc, char **argv)
 		TEST(cgroups_made_while_rules_change_are_all_known),
 		TEST(a_rule_on_an_executable_follows_fork_and_ends_with_exec),
 		TEST(an_executable_is_its_inode_not_its_path),
+		TEST(a_file_that_got_the_inode_of_another_is_not_it),
 		TEST(processes_that_ran_before_the_rule_are_found),
 		TEST(an_executable_replaced_on_disk_is_learnt_and_the_old_one_kept),
 		TEST(an_executable_may_come_after_the_rule),
 		TEST(a_process_that_forks_while_it_is_looked_for_is_found),
 		TEST(nothing_is_remembered_of_processes_that_ended),
+		TEST(full_tables_leave_newcomers_out_and_count_them),
 	};
 
 	const void *elf;
