@@ -535,8 +535,6 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 					int old_state)
 {
 	rest_decide(lease, sk, old_state);
-	if (lease->rest_until_ns)
-		ring_make_room(lease);
 	lease_end(lease);
 }
 
@@ -609,7 +607,6 @@ static __always_inline void rest_datagrams(struct lease *lease)
 	if (!pool || !pool->quarantine_all || !pool->quarantine_ns)
 		return;
 	lease->rest_until_ns = lease->now_ns + pool->quarantine_ns;
-	ring_make_room(lease);
 }
 
 SEC("cgroup/sock_release")
