@@ -163,6 +163,13 @@ struct record_chunk {
 	struct port_record records[ALLOC_CHUNK_SIZE];
 };
 
+/* A bucket of the tuple set (alloc_tuple.bpf.h), as user space reads it. */
+struct tuple_slots {
+	__u32 lock;
+	__u32 is_spilled; /* look into the neighbour as well */
+	__u64 slots[7];
+};
+
 /* One tuple that rests, in the order of their closes. */
 #define REST_IS_OVER	0x1 /* ended, or given again: its place is to be freed */
 #define REST_NOT_EARLY	0x2 /* the kernel would refuse it before its time */

@@ -169,8 +169,6 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 					int old_state)
 {
 	rest_decide(lease, sk, old_state);
-	if (lease->rest_until_ns)
-		ring_make_room(lease);
 	if (!lease_end(lease))
 		port_unbar(lease);
 }
@@ -214,7 +212,6 @@ static __always_inline void rest_datagrams(struct lease *lease)
 	if (!pool || !pool->quarantine_all || !pool->quarantine_ns)
 		return;
 	lease->rest_until_ns = lease->now_ns + pool->quarantine_ns;
-	ring_make_room(lease);
 }
 
 #endif /* ALLOC_CLOSE_BPF_H */

@@ -290,6 +290,15 @@ __noinline int rest_take(struct lease *lease, __u32 number)
 	return rest_end(&popped, 0);
 }
 
+/* As draw_open(), of ports used or not, and take it. A function of its own, or clang
+ * lays out the loop round it in a way that Linux 6.1 refuses. */
+__noinline int take_open(struct lease *lease, __u32 number)
+{
+	int drew = draw_open(lease, number, 0);
+
+	return drew > 0 ? port_take(lease) : drew;
+}
+
 /* ---- the order of choice ---- */
 
 #define DREW_UNUSED 1
@@ -316,8 +325,8 @@ static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 s
 	}
 	if (shares != ALLOC_SHARING_NEVER) {
 		for (int i = 0; i < DRAWS; i++) {
-			drew = draw_open(lease, number, 0);
-			if (drew > 0 && port_take(lease))
+			drew = take_open(lease, number);
+			if (drew > 0)
 				return DREW_SHARED;
 			if (drew < 0)
 				break;

@@ -182,15 +182,15 @@ struct resting {
 	uint64_t until_ns;
 };
 
-static uint32_t destination_of(const struct alloc *alloc,
-			       const struct diag_socket *socket)
+uint32_t alloc_destination(const struct alloc *alloc, const struct address *address,
+			   uint16_t port)
 {
 	struct pick_key key;
-	__u32 address[4];
+	__u32 words[4];
 
 	memcpy(&key, (const void *)&alloc->bpf->rodata->hash_key, sizeof(key));
-	memcpy(address, socket->remote.bytes, sizeof(address));
-	return pick_destination(key, address, htons(socket->remote_port));
+	memcpy(words, address->bytes, sizeof(words));
+	return pick_destination(key, words, htons(port));
 }
 
 static int rest_socket(const struct diag_socket *socket, void *arg)
@@ -202,7 +202,8 @@ static int rest_socket(const struct diag_socket *socket, void *arg)
 
 	if (!is_waiting(socket))
 		return 0;
-	ask.destination = destination_of(resting->alloc, socket);
+	ask.destination =
+		alloc_destination(resting->alloc, &socket->remote, socket->remote_port);
 	for (ask.space = 1; ask.space < ALLOC_SPACES; ask.space++) {
 		const struct alloc_space *space = &resting->alloc->spaces[ask.space];
 

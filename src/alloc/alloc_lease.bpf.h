@@ -359,7 +359,7 @@ static __always_inline int rests_pop(__u64 now_ns)
 }
 
 /*
- * Called before a lease ends, so that its rest finds a place: the oldest gives way.
+ * So that the lease's rest finds a place, the oldest gives way.
  * Where the kernel would refuse its tuple, the tuple set goes on holding it. A user
  * who has a quarter of the ring does not make others' rests give way.
  */
@@ -641,8 +641,10 @@ __noinline int lease_end(struct lease *lease)
 		lease->user = user_of_space(lease->uid, lease->space);
 	if ((record->mark & RECORD_EXCLUSIVE) && (lease->rest_flags & LEASE_LISTENED))
 		return port_cool(record, lease);
-	if (lease->rest_until_ns)
+	if (lease->rest_until_ns) {
+		ring_make_room(lease);
 		rests = lease_rest(lease);
+	}
 	/* Who had it last stays written, for the socket that connects again. */
 	if (is_first)
 		record->holder = (__u32)lease->cookie;

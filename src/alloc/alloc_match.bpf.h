@@ -203,7 +203,10 @@ static __always_inline __u32 match_pool(struct match match, __u64 rule)
 	return state ? state->rules[match.generation & 1].pool[rule] : 0;
 }
 
-/* Does a pool with this port belong to one of these rules? */
+/*
+ * Does a pool with this port belong to one of these rules? A bind() has no destination
+ * yet, so a rule that asks for one leads nowhere.
+ */
 __noinline __u32 match_rules_may_use(__u32 generation, __u64 mask, __u32 port)
 {
 	struct match_state *state = by_id(&match_states, 0);
@@ -212,6 +215,7 @@ __noinline __u32 match_rules_may_use(__u32 generation, __u64 mask, __u32 port)
 	if (!state)
 		return 0;
 	rules = &state->rules[generation & 1];
+	mask &= ~rules->with_destination;
 	for (int i = 0; i < MATCH_RULES && mask; i++) {
 		__u64 rule = lowest_rule(mask);
 		__u32 number = rules->pool[rule];

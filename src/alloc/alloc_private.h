@@ -91,6 +91,10 @@ uint32_t alloc_serve(struct alloc *alloc, const struct alloc_ask *ask);
 struct port_record *alloc_record(const struct alloc *alloc, const uint32_t *chunk,
 				 unsigned int port);
 
+/* The destination as the tables have it, for a socket that is not bound. */
+uint32_t alloc_destination(const struct alloc *alloc, const struct address *address,
+			   uint16_t port);
+
 /* See to it that the kernel has chunks in stock, and free those beyond. -ENOSPC. */
 int alloc_stock_chunks(struct alloc *alloc);
 

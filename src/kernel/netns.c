@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -95,17 +96,15 @@ static void seen_release(struct seen *seen)
 	free(seen->inodes);
 }
 
-/* Visit the namespace of one process, unless it was seen or is not there any more. */
-static int process_visit(const char *pid, struct seen *seen, netns_visit_fn *visit,
-			 void *arg, int *visited)
+/* Visit the namespace behind the path, unless it was seen or is not there any more. */
+static int path_visit(const char *path, struct seen *seen, netns_visit_fn *visit,
+		      void *arg, int *visited)
 {
 	CLEANUP_CLOSE int fd = -1;
-	char path[PATH_MAX];
 	struct stat is;
 	uint64_t cookie;
 	int is_new;
 
-	snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
 	if (stat(path, &is))
 		return 0;
 	is_new = seen_add(seen, is.st_ino);
@@ -113,7 +112,7 @@ static int process_visit(const char *pid, struct seen *seen, netns_visit_fn *vis
 		return is_new;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || netns_cookie(fd, &cookie)) {
-		seen->count--; /* another process may show it */
+		seen->count--; /* another path may show it */
 		return 0;
 	}
 	(*visited)++;
@@ -126,25 +125,48 @@ static void dir_close(DIR **dir)
 		closedir(*dir);
 }
 
+static bool is_number(const char *name)
+{
+	return isdigit((unsigned char)name[0]);
+}
+
+static bool is_name(const char *name)
+{
+	return name[0] != '.';
+}
+
+/* Visit folder/ENTRY/rest for each entry that fits. 1: stopped. */
+static int folder_visit(const char *folder, bool (*fits)(const char *name),
+			const char *rest, struct seen *seen, netns_visit_fn *visit,
+			void *arg, int *visited)
+{
+	CLEANUP(dir_close) DIR *dir = opendir(folder);
+	struct dirent *entry;
+	char path[PATH_MAX];
+	int stop = 0;
+
+	if (!dir)
+		return -errno;
+	while (!stop && (entry = readdir(dir))) {
+		if (!fits(entry->d_name))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s%s", folder, entry->d_name, rest);
+		stop = path_visit(path, seen, visit, arg, visited);
+	}
+	return stop;
+}
+
 int netns_visit(netns_visit_fn *visit, void *arg)
 {
-	CLEANUP(dir_close) DIR *proc = opendir("/proc");
 	CLEANUP(seen_release) struct seen seen = {};
-	struct dirent *entry;
 	int stop, visited = 0;
 
-	if (!proc)
-		return -errno;
-	while ((entry = readdir(proc))) {
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		stop = process_visit(entry->d_name, &seen, visit, arg, &visited);
-		if (stop < 0)
-			return stop;
-		if (stop)
-			break;
-	}
-	return visited;
+	stop = folder_visit("/proc", is_number, "/ns/net", &seen, visit, arg, &visited);
+	if (!stop)
+		stop = folder_visit("/run/netns", is_name, "", &seen, visit, arg,
+				    &visited);
+	/* Hosts without `ip netns` do not have that folder. */
+	return stop < 0 && stop != -ENOENT ? stop : visited;
 }
 
 /* /proc/sys/net shows the namespace of the thread that opens the file. */

@@ -17,7 +17,8 @@ int netns_cookie(int netns_fd, uint64_t *ret_cookie);
 /* Called with a descriptor that is closed after the call. Non-zero stops. */
 typedef int netns_visit_fn(int netns_fd, uint64_t cookie, void *arg);
 
-/* Visit the namespaces of all processes, each once. Returns how many. */
+/* Visit the namespaces of all processes, and those with a name in /run/netns, each
+ * once. Returns how many. */
 int netns_visit(netns_visit_fn *visit, void *arg);
 
 /*

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * alloc_bed.h - what the tests of the allocator stand on: a network namespace with
- * loopback and three listeners, a cgroup that the test is in, an allocator that each
- * test opens anew with ports of its own.
+ * listeners, a cgroup we are in, and sockets.
  */
 #ifndef TESTS_BPF_ALLOC_BED_H
 #define TESTS_BPF_ALLOC_BED_H
@@ -135,37 +134,48 @@ static inline int make_listeners(void)
 	return 0;
 }
 
-/* One pool of these ports for the cgroup we are in. */
-static inline void pool_of_ports(struct pool *ret, unsigned int count)
+static inline struct pool plain_pool(unsigned int count)
 {
-	pool_init(ret, "test");
-	memset(&ret->ports, 0, sizeof(ret->ports));
-	port_set_add(&ret->ports, bed.first, bed.first + count - 1);
-	ret->quarantine_ns = 0;
-	ret->exhausted = EXHAUSTED_REFUSE;
+	struct pool pool;
+
+	pool_init(&pool, "test");
+	memset(&pool.ports, 0, sizeof(pool.ports));
+	port_set_add(&pool.ports, bed.first, bed.first + count - 1);
+	pool.quarantine_ns = 0;
+	pool.early_reuse = false;
+	pool.exhausted = EXHAUSTED_REFUSE;
+	return pool;
 }
 
-static inline void use_this_pool(const struct pool *pool)
+/* For the cgroup we are in. */
+static inline void attach_pool(const struct pool *pool)
 {
 	struct fault fault = {0};
 
 	assert_int_equal(alloc_add_pool(bed.alloc, pool, &bed.pool, &fault), 0);
-	assert_int_equal(alloc_prepare(bed.alloc, bed.pool, -1, &fault), 0);
 	assert_int_equal(
 		alloc_attach(bed.alloc, bed.cgroup_fd, bed.cgroup_id, bed.pool, &fault),
 		0);
 }
 
+static inline void use(const struct pool *pool)
+{
+	struct fault fault = {0};
+
+	attach_pool(pool);
+	assert_int_equal(alloc_prepare(bed.alloc, bed.pool, -1, &fault), 0);
+}
+
+/* One pool of these ports for the cgroup we are in. */
 static inline void use_pool(unsigned int count, enum sharing sharing,
 			    uint64_t quarantine_ns, bool early_reuse)
 {
-	struct pool pool;
+	struct pool pool = plain_pool(count);
 
-	pool_of_ports(&pool, count);
 	pool.sharing = sharing;
 	pool.quarantine_ns = quarantine_ns;
 	pool.early_reuse = early_reuse;
-	use_this_pool(&pool);
+	use(&pool);
 }
 
 static inline int set_up(void **state)
@@ -251,30 +261,37 @@ static inline void drain_listeners(void)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* The tests, or a skip that says what is missing. */
+#define RUN_IN_BED(tests)          \
+	(enter_bed() ? SKIP_STATUS \
+		     : leave_bed(cmocka_run_group_tests(tests, NULL, NULL)))
 
-/* Make the bed, run the tests, unmake it. Returns the exit status. */
-static inline int run_on_bed(const struct CMUnitTest *tests, size_t count)
+static inline int enter_bed(void)
 {
 	struct fault fault = {0};
-	int failed;
 
-	bed.first = FIRST_OF_ALL - PORTS_A_TEST;
+	bed.first = FIRST_OF_ALL;
 	if (unshare(CLONE_NEWNET) || bring_loopback_up() || make_listeners() ||
 	    make_cgroup() || enter_cgroup(bed.cgroup)) {
 		printf("1..0 # SKIP needs root, a cgroup2 mount and network "
 		       "namespaces\n");
-		return SKIP_STATUS;
+		return -1;
 	}
 	if (alloc_open(&bed.alloc, &fault)) {
 		remove_cgroup();
 		printf("1..0 # SKIP %s\n", fault.text);
-		return SKIP_STATUS;
+		return -1;
 	}
 	alloc_close(bed.alloc);
-	failed = _cmocka_run_group_tests("alloc", tests, count, NULL, NULL);
+	return 0;
+}
+
+static inline int leave_bed(int failed)
+{
 	remove_cgroup();
 	return failed;
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 #endif /* TESTS_BPF_ALLOC_BED_H */

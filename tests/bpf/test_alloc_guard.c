@@ -59,7 +59,7 @@ static unsigned int add_other_pool(void)
 	struct pool pool;
 	uint32_t number;
 
-	pool_of_ports(&pool, 1);
+	pool = plain_pool(1);
 	memset(&pool.ports, 0, sizeof(pool.ports));
 	port_set_add(&pool.ports, (uint16_t)(bed.first + 50),
 		     (uint16_t)(bed.first + 59));
@@ -271,9 +271,9 @@ static void a_socket_that_gets_no_port_of_ours_keeps_its_own_SO_REUSEADDR(void *
 	struct pool pool;
 
 	(void)state;
-	pool_of_ports(&pool, 1);
+	pool = plain_pool(1);
 	pool.exhausted = EXHAUSTED_KERNEL;
-	use_this_pool(&pool);
+	use(&pool);
 	assert_int_equal(
 		connect(fd, (struct sockaddr *)&bed.servers[0], sizeof(bed.servers[0])),
 		0);
@@ -364,11 +364,11 @@ static void with_quarantine_all_every_close_rests(void **state)
 	struct pool pool;
 
 	(void)state;
-	pool_of_ports(&pool, 8);
+	pool = plain_pool(8);
 	pool.quarantine_ns = HOUR_NS;
 	pool.quarantine_all = true;
 	pool.early_reuse = false;
-	use_this_pool(&pool);
+	use(&pool);
 	for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
 		bool seen[8] = {false};
 
@@ -392,9 +392,9 @@ static void udp_shares_when_told_but_never_a_tuple(void **state)
 	int fds[SERVERS * 8];
 
 	(void)state;
-	pool_of_ports(&pool, 8);
+	pool = plain_pool(8);
 	pool.udp_shares = true;
-	use_this_pool(&pool);
+	use(&pool);
 	for (int server = 0; server < SERVERS; server++) {
 		bool seen[8] = {false};
 
@@ -423,9 +423,9 @@ static void a_quota_holds_one_user_back_and_no_other(void **state)
 	int mine[4], roots[4];
 
 	(void)state;
-	pool_of_ports(&pool, 32);
+	pool = plain_pool(32);
 	pool.quota = 3;
-	use_this_pool(&pool);
+	use(&pool);
 	assert_int_equal(seteuid(65534), 0);
 	for (int i = 0; i < 3; i++) {
 		mine[i] = connect_to(SOCK_STREAM, 0);
@@ -473,5 +473,5 @@ int main(void)
 		TEST(a_quota_holds_one_user_back_and_no_other),
 	};
 
-	return run_on_bed(tests, sizeof(tests) / sizeof(tests[0]));
+	return RUN_IN_BED(tests);
 }

@@ -12,9 +12,9 @@ static void use_algorithm(enum algorithm algorithm, unsigned int count)
 {
 	struct pool pool;
 
-	pool_of_ports(&pool, count);
+	pool = plain_pool(count);
 	pool.algorithm = algorithm;
-	use_this_pool(&pool);
+	use(&pool);
 }
 
 /* The place in the pool that a connection to server i takes; it is closed again. */
@@ -247,5 +247,5 @@ int main(void)
 		TEST(two_namespaces_have_nothing_in_common),
 	};
 
-	return run_on_bed(tests, sizeof(tests) / sizeof(tests[0]));
+	return RUN_IN_BED(tests);
 }
