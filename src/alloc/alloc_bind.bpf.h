@@ -45,8 +45,11 @@ static __always_inline int bind_draw(struct bpf_sock_addr *ctx)
 	lease.uid = uid_of_sock(inet);
 	lease.space = space_of(attachment, pool_number, bpf_get_netns_cookie(ctx),
 			       ctx->protocol, lease.uid);
-	if (!lease.space)
+	if (!lease.space) {
+		STAT_ADD(pool_number, table_full, 1);
+		STAT_ADD(pool_number, fallbacks[ALLOC_REASON_TABLE], 1);
 		return 1;
+	}
 	lease.cookie = bpf_get_socket_cookie(ctx);
 	lease.now_ns = bpf_ktime_get_boot_ns();
 	lease.user = user_of_space(lease.uid, lease.space);

@@ -18,7 +18,7 @@
 #define MATCH_RULES	64
 #define MATCH_KEYS	128 /* of one kind of condition, in both generations */
 #define MATCH_EXES	256 /* index 0 means none */
-#define MATCH_PROCESSES 32768
+#define MATCH_PROCESSES 16384
 #define MATCH_CGROUPS	16384
 #define MATCH_NAME	256
 

@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 
 #include "alloc/alloc_private.h"
+#include "base/cleanup.h"
 
 #include "alloc/alloc.skel.h"
 
@@ -127,14 +128,29 @@ static uint64_t round_to_8(uint64_t bytes)
 #define HASH_ELEMENT 48
 #define HASH_BUCKET  16
 
+/* The elements that take memory now: all, unless they are made as they are needed. */
+static uint64_t count_elements(const struct bpf_map *map)
+{
+	CLEANUP_FREE void *key = NULL;
+	uint64_t count = 0, most = bpf_map__max_entries(map);
+
+	if (!(bpf_map__map_flags(map) & BPF_F_NO_PREALLOC))
+		return most;
+	key = malloc(bpf_map__key_size(map));
+	for (void *from = NULL; key && count < most; from = key, count++)
+		if (bpf_map_get_next_key(bpf_map__fd(map), from, key))
+			break;
+	return count;
+}
+
 static uint64_t computed_bytes(const struct bpf_map *map)
 {
 	uint64_t value = round_to_8(bpf_map__value_size(map)), buckets = 1;
-	uint64_t count = bpf_map__max_entries(map);
+	uint64_t count = count_elements(map);
 
 	if (bpf_map__type(map) != BPF_MAP_TYPE_HASH)
 		return value * count;
-	while (buckets < count)
+	while (buckets < bpf_map__max_entries(map))
 		buckets *= 2;
 	return buckets * HASH_BUCKET +
 	       count * (HASH_ELEMENT + round_to_8(bpf_map__key_size(map)) + value);

@@ -215,8 +215,6 @@ static __always_inline __u32 space_of(struct alloc_attachment *attachment, __u32
 	if (space && space_fits(space, netns, pool, protocol))
 		return number;
 	number = space_make(netns, pool, protocol, uid);
-	if (!number)
-		STAT_ADD(pool, table_full, 1);
 	*last = number;
 	return number;
 }

@@ -133,9 +133,9 @@ _Static_assert(sizeof(struct event_exit) == 32, "event ABI");
 
 /*
  * What alloc's connect hook leaves for collect's programs, which run later in the
- * same connect(): one slot for each low half of a thread id, proved by the cookie.
+ * same connect(): one slot for 14 bits of a thread id, proved by the cookie.
  */
-#define VERDICT_SLOTS 65536
+#define VERDICT_SLOTS 16384
 
 struct verdict {
 	__u64 cookie;
