@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # One run of tests/tools/soak in a small pool, judged from outside: by the clients
 # themselves, by ss, by the ledger. The tests below look at different sides of that run.
-# Of 200,000 operations; make soak has 10,000,000. SOAK_SEED repeats a run.
+# Of 200,000 operations; make soak has 10,000,000. SOAK_SEED repeats a run; with
+# SOAK_RULES=1 a rule manages the clients, and not srcport run.
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -16,6 +17,8 @@ setup_file() {
 	export BATS_TEST_NUMBER=0
 	place_make
 	printf 'except = %s\nquarantine = 2s\n' "$EXCEPT" >>"$PLACE/srcport.conf"
+	[ -z "$SOAK_RULES" ] ||
+		printf '[rule soak]\ncgroup = /%s/caller\npool = default\n' "$NET" >>"$PLACE/srcport.conf"
 	mkdir "$CGROUP/foreign"
 	daemon_start
 	# srcportd visits only namespaces that have a process.
@@ -41,9 +44,10 @@ teardown_file() {
 # Leaves what it told and what others saw in files: a second after the last operation,
 # while its clients hold what they have (open.*), and a second after all was closed.
 soak() {
-	local pid
+	local pid place=(managed --)
+	[ -z "$SOAK_RULES" ] || place=(in_place)
 	mkfifo "$PLACE/hold"
-	managed -- "$TOOLS/soak" ${SOAK_SEED:+-s "$SOAK_SEED"} -n "$OPERATIONS" -x "$EXCEPT" \
+	"${place[@]}" "$TOOLS/soak" ${SOAK_SEED:+-s "$SOAK_SEED"} -n "$OPERATIONS" -x "$EXCEPT" \
 		-f "$CGROUP/foreign" "${SOAK_SECONDS:-3600}" "$POOL_FROM" "$POOL_TO" \
 		<"$PLACE/hold" >"$PLACE/told" 2>"$PLACE/soak.err" 3>&- &
 	pid=$!
