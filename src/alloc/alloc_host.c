@@ -450,6 +450,7 @@ static int note_presence(int netns_fd, uint64_t cookie, void *arg)
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
 		if (presence->alloc->spaces[number].netns == cookie)
 			presence->is_there[number] = true;
+	alloc_correct_users(presence->alloc, netns_fd, cookie);
 	return reconcile_netns(netns_fd, cookie, presence->alloc);
 }
 

@@ -21,6 +21,12 @@ struct attachment {
 	struct bpf_link *links[HOOK_COUNT];
 };
 
+/* Leases a user has by the count, and of them those that no socket is known of. */
+struct user_surplus {
+	int32_t held;
+	int32_t surplus;
+};
+
 enum chunk_state {
 	CHUNK_NONE,  /* of a block that is not there */
 	CHUNK_KEPT,  /* free, here */
@@ -49,6 +55,7 @@ struct alloc {
 						 the namespace */
 	unsigned int user_idles[ALLOC_USERS]; /* reconcilings in a row that found
 						 nothing of this user's */
+	struct user_surplus surpluses[ALLOC_USERS]; /* at the last reconciling */
 	uint64_t repairs;
 	uint64_t missed;
 	uint64_t own_netns;
@@ -135,6 +142,9 @@ bool alloc_space_is_idle(const struct alloc *alloc, uint32_t number);
 
 /* Free the numbers of dropped spaces that no port and no rest names any more. */
 void alloc_reap_spaces(struct alloc *alloc);
+
+/* Correct what users have by the counts, from the sockets of one namespace. */
+void alloc_correct_users(struct alloc *alloc, int netns_fd, uint64_t cookie);
 
 /* Free the numbers of users that have nothing any more. */
 void alloc_reap_users(struct alloc *alloc);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Freeing the tables' numbers: of spaces, hosts and users that nothing names any more.
- */
+/* Freeing the tables' numbers: of spaces and hosts that nothing names any more. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +7,6 @@
 #include <bpf/libbpf.h>
 
 #include "alloc/alloc_private.h"
-#include "base/cleanup.h"
 
 #include "alloc/alloc.skel.h"
 
@@ -131,59 +129,4 @@ void alloc_reap_hosts(struct alloc *alloc)
 		if (alloc->hosts[number].netns && !has_space(alloc, number) &&
 		    !has_lease(alloc, &alloc->hosts[number]))
 			free_host(alloc, number);
-}
-
-/* ---- users ---- */
-
-static bool has_nothing(const struct alloc_user *user)
-{
-	return (int32_t)user->held <= 0 && (int32_t)user->shared <= 0 &&
-	       (int32_t)user->rests <= 0 && !user->spaces && !user->chunks;
-}
-
-static bool is_parent(const struct alloc *alloc, uint32_t number)
-{
-	for (uint32_t i = 1; i < ALLOC_USERS; i++)
-		if (alloc->users[i].parent == number)
-			return true;
-	return false;
-}
-
-static void user_free(struct alloc *alloc, const struct alloc_user_key *key,
-		      uint32_t number)
-{
-	if (bpf_map_delete_elem(bpf_map__fd(alloc->bpf->maps.user_ids), key))
-		return;
-	memset(&alloc->users[number], 0, sizeof(alloc->users[number]));
-	alloc->user_idles[number] = 0;
-	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_users), NULL, &number,
-			    BPF_ANY);
-}
-
-/* Twice in a row idle: a hook that has just asked for the number is done with it. */
-static void user_judge(struct alloc *alloc, const struct alloc_user_key *key)
-{
-	uint32_t number;
-
-	if (bpf_map_lookup_elem(bpf_map__fd(alloc->bpf->maps.user_ids), key, &number) ||
-	    number >= ALLOC_USERS)
-		return;
-	if (!has_nothing(&alloc->users[number]) || is_parent(alloc, number))
-		alloc->user_idles[number] = 0;
-	else if (++alloc->user_idles[number] > 2)
-		user_free(alloc, key, number);
-}
-
-void alloc_reap_users(struct alloc *alloc)
-{
-	int map = bpf_map__fd(alloc->bpf->maps.user_ids);
-	CLEANUP_FREE struct alloc_user_key *keys = calloc(ALLOC_USERS, sizeof(*keys));
-	size_t count = 0;
-
-	while (keys && count < ALLOC_USERS &&
-	       !bpf_map_get_next_key(map, count ? &keys[count - 1] : NULL,
-				     &keys[count]))
-		count++;
-	for (size_t i = 0; i < count; i++)
-		user_judge(alloc, &keys[i]);
 }

@@ -292,6 +292,23 @@ static int held_by_users(void)
 	return held;
 }
 
+/* As if closes had not been counted. */
+static void leak_from_users(uint32_t count)
+{
+	int users = map_find("users");
+	uint32_t user[8];
+
+	for (uint32_t number = 0; number < 4096; number++) {
+		assert_int_equal(bpf_map_lookup_elem(users, &number, user), 0);
+		if (!user[1])
+			continue;
+		user[1] += count;
+		assert_int_equal(bpf_map_update_elem(users, &number, user, BPF_ANY), 0);
+		return;
+	}
+	fail_msg("no user holds anything");
+}
+
 static void the_leases_of_a_user_are_counted_until_they_end(void **state)
 {
 	int fds[3], pipe_fds[2], status;
@@ -311,6 +328,10 @@ static void the_leases_of_a_user_are_counted_until_they_end(void **state)
 		_exit(write(pipe_fds[1], "x", 1) == 1 ? (pause(), 0) : 1);
 	}
 	assert_int_equal(read(pipe_fds[0], &byte, 1), 1);
+	assert_int_equal(held_by_users(), 10);
+	leak_from_users(5);
+	for (int i = 0; i < 30; i++)
+		alloc_tick(bed.alloc);
 	assert_int_equal(held_by_users(), 10);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -344,6 +365,51 @@ static void a_full_table_of_users_leaves_root_alone(void **state)
 	fd = connect_to(SOCK_DGRAM, 0);
 	assert_true(is_in_pool(port_of(fd), 4));
 	close(fd);
+}
+
+static int connect_tcp_past_the_pool(void)
+{
+	int fd = connect_to(SOCK_STREAM, 0);
+
+	return fd >= 0 && !is_in_pool(port_of(fd), 4) ? 0 : 1;
+}
+
+static int connect_in_the_pool(void)
+{
+	return is_in_pool(port_of(connect_to(SOCK_DGRAM, 0)), 4) ? 0 : 1;
+}
+
+/* As if all spaces that one user may have were made for those that have one. */
+static void give_users_spaces(uint32_t count)
+{
+	int users = map_find("users");
+	uint32_t user[8];
+
+	for (uint32_t number = 0; number < 4096; number++) {
+		assert_int_equal(bpf_map_lookup_elem(users, &number, user), 0);
+		if (!user[4])
+			continue;
+		user[4] = count;
+		assert_int_equal(bpf_map_update_elem(users, &number, user, BPF_ANY), 0);
+	}
+}
+
+static void a_user_with_a_quarter_of_all_spaces_gets_no_more_but_root_does(void **state)
+{
+	const struct pool pool = plain_pool(4);
+	int fd;
+
+	(void)state;
+	attach_pool(&pool);
+	assert_int_equal(as_nobody(connect_in_the_pool), 0);
+	give_users_spaces(128);
+	assert_int_equal(as_nobody(connect_tcp_past_the_pool), 0);
+	assert_int_equal(counted().table_full, 1);
+	assert_int_equal(as_nobody(connect_in_the_pool), 0);
+	fd = connect_to(SOCK_STREAM, 0);
+	assert_true(is_in_pool(port_of(fd), 4));
+	close_all(&fd, 1);
+	drain_listeners();
 }
 
 /* ---- ceilings ---- */
@@ -539,6 +605,7 @@ int main(void)
 		TEST(a_reserved_port_is_not_given_until_it_is_reserved_no_more),
 		TEST(the_leases_of_a_user_are_counted_until_they_end),
 		TEST(a_full_table_of_users_leaves_root_alone),
+		TEST(a_user_with_a_quarter_of_all_spaces_gets_no_more_but_root_does),
 		TEST(a_full_table_of_sharers_leaves_the_pick_to_the_kernel),
 		TEST(without_record_blocks_in_stock_the_kernel_picks_until_the_next_tick),
 		TEST(a_full_ring_cuts_the_oldest_rest_short_and_counts_it),
