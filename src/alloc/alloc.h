@@ -63,6 +63,13 @@ struct alloc_subject {
 /* The index of the first rule that fits, or -1; -ESRCH: no such process. */
 int alloc_fit(struct alloc *alloc, const struct alloc_subject *subject);
 
+/*
+ * Another program on a connect hook after ours may send connections elsewhere, so that
+ * two which asked for different destinations come out at the same: where there is one,
+ * no port is shared. These (at most 8, as the kernel numbers them) do no such thing.
+ */
+void alloc_know_programs(struct alloc *alloc, const uint32_t *ids, size_t count);
+
 enum alloc_mode {
 	ALLOC_ON,
 	ALLOC_OFF,     /* the kernel picks; leases end as they do */

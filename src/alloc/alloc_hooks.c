@@ -134,8 +134,24 @@ static uint32_t program_id(const struct bpf_program *program)
 									      : info.id;
 }
 
-/* In the order they run: does a program that is not this one come after it? */
-static bool is_followed(int cgroup_fd, enum bpf_attach_type hook, uint32_t ours)
+void alloc_know_programs(struct alloc *alloc, const uint32_t *ids, size_t count)
+{
+	for (size_t i = 0; i < sizeof(alloc->known) / sizeof(alloc->known[0]); i++)
+		alloc->known[i] = i < count ? ids[i] : 0;
+	alloc_hooks_tick(alloc);
+}
+
+static bool is_known(const struct alloc *alloc, uint32_t id)
+{
+	for (size_t i = 0; i < sizeof(alloc->known) / sizeof(alloc->known[0]); i++)
+		if (alloc->known[i] == id)
+			return true;
+	return false;
+}
+
+/* In the order they run: does a program of others come after this one? */
+static bool is_followed(const struct alloc *alloc, int cgroup_fd,
+			enum bpf_attach_type hook, uint32_t ours)
 {
 	uint32_t ids[PROGRAMS_MAX], count = PROGRAMS_MAX;
 	bool is_behind = false;
@@ -144,7 +160,7 @@ static bool is_followed(int cgroup_fd, enum bpf_attach_type hook, uint32_t ours)
 	if (bpf_prog_query(cgroup_fd, hook, BPF_F_QUERY_EFFECTIVE, NULL, ids, &count))
 		return errno == ENOSPC;
 	for (uint32_t i = 0; i < count; i++) {
-		if (is_behind && ids[i] != ours)
+		if (is_behind && ids[i] != ours && !is_known(alloc, ids[i]))
 			return true;
 		is_behind |= ids[i] == ours;
 	}
@@ -159,10 +175,10 @@ void alloc_hooks_tick(struct alloc *alloc)
 	for (size_t i = 0; i < alloc->attachment_count; i++) {
 		const struct attachment *attachment = &alloc->attachments[i];
 		uint32_t is_rewritten =
-			is_followed(attachment->cgroup_fd, BPF_CGROUP_INET4_CONNECT,
-				    connect4) ||
-			is_followed(attachment->cgroup_fd, BPF_CGROUP_INET6_CONNECT,
-				    connect6);
+			is_followed(alloc, attachment->cgroup_fd,
+				    BPF_CGROUP_INET4_CONNECT, connect4) ||
+			is_followed(alloc, attachment->cgroup_fd,
+				    BPF_CGROUP_INET6_CONNECT, connect6);
 		struct alloc_attachment remembers;
 		int map = bpf_map__fd(alloc->bpf->maps.attachments);
 

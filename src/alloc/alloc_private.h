@@ -45,6 +45,7 @@ struct alloc {
 	bool pool_is_used[ALLOC_POOLS];
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
+	uint32_t known[8]; /* programs of the same hooks that change nothing; 0: none */
 	struct ring_buffer *notices;
 	alloc_notice_fn *notice; /* NULL: nobody asks */
 	void *notice_arg;

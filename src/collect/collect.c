@@ -221,6 +221,21 @@ void collect_detach_cgroup(struct collect *collect, uint64_t cgroup_id)
 	hooks_free(found);
 }
 
+static uint32_t program_id(const struct bpf_program *program)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof(info);
+
+	bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size);
+	return info.id;
+}
+
+void collect_connect_programs(const struct collect *collect, uint32_t ret[2])
+{
+	ret[0] = program_id(collect->skel->progs.on_connect4);
+	ret[1] = program_id(collect->skel->progs.on_connect6);
+}
+
 int collect_fd(const struct collect *collect)
 {
 	return ring_buffer__epoll_fd(collect->ring);

@@ -43,6 +43,10 @@ int collect_attach_cgroup(struct collect *collect, int cgroup_fd, uint64_t cgrou
 			  struct fault *fault);
 void collect_detach_cgroup(struct collect *collect, uint64_t cgroup_id);
 
+/* The programs on the connect hooks, as the kernel numbers them: they change nothing.
+ */
+void collect_connect_programs(const struct collect *collect, uint32_t ret[2]);
+
 /* For epoll: readable when the ring is filling up. Events below that wait for a poll.
  */
 int collect_fd(const struct collect *collect);

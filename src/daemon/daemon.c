@@ -164,6 +164,7 @@ static void on_event(const struct event_head *event, void *arg)
 static int load_programs(struct daemon *daemon, struct fault *fault)
 {
 	struct collect_options options = {.managed_only = daemon->options.is_transient};
+	uint32_t ids[2];
 	int err;
 
 	err = alloc_open(&daemon->alloc, fault);
@@ -173,7 +174,12 @@ static int load_programs(struct daemon *daemon, struct fault *fault)
 	if (err < 0 || daemon->options.no_record)
 		return err;
 	options.verdict_map_fd = alloc_verdict_map_fd(daemon->alloc);
-	return collect_open(&options, on_event, daemon, &daemon->collect, fault);
+	err = collect_open(&options, on_event, daemon, &daemon->collect, fault);
+	if (err < 0)
+		return err;
+	collect_connect_programs(daemon->collect, ids);
+	alloc_know_programs(daemon->alloc, ids, 2);
+	return 0;
 }
 
 static int make_state(struct daemon *daemon, struct fault *fault)
