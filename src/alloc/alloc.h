@@ -41,6 +41,12 @@ int alloc_attach(struct alloc *alloc, int cgroup_fd, uint64_t cgroup_id, uint32_
 void alloc_detach(struct alloc *alloc, uint64_t cgroup_id);
 
 /*
+ * See the ports of pools that programs in this cgroup and below bind by themselves, so
+ * that they are given to nobody from then on. Once; it ends with alloc_close().
+ */
+int alloc_watch(struct alloc *alloc, int cgroup_fd, struct fault *fault);
+
+/*
  * Which sessions take their port from which pool, from now on: all rules or, on a
  * fault, none of them and the ones before stay. pools[i] is the pool's number for
  * rules[i]; 0: the kernel picks. cgroup_root is where cgroup2 is mounted. What a rule
@@ -144,8 +150,9 @@ struct alloc_count {
 	uint64_t rests;
 	uint64_t rests_cut_short; /* quarantine forgotten early: its table was full */
 	uint64_t table_full;	  /* a ceiling was met and the kernel picked */
-	uint64_t foreign_binds;	  /* explicit, into a pool, without a rule to it */
-	uint64_t repairs;	  /* leases that reconciling found without a socket */
+	uint64_t dense_full;	/* no map of a full destination: the pool was scanned */
+	uint64_t foreign_binds; /* explicit, into a pool, without a rule to it */
+	uint64_t repairs;	/* leases that reconciling found without a socket */
 	uint64_t missed; /* ports that reconciling found held by somebody unknown */
 	uint64_t by_reason[ALLOC_REASON_COUNT]; /* fallbacks and refusals */
 };

@@ -225,12 +225,13 @@ struct alloc_stats {
 	__u64 rests;
 	__u64 rests_cut_short;
 	__u64 table_full;
+	__u64 dense_full; /* a destination found no map: the pool is scanned */
 	__u64 foreign_binds;
 	__u64 binds; /* to port 0: they cannot try twice, so what others hold is listed
 			often */
 	__u64 fallbacks[8]; /* by enum alloc_reason */
 	__u64 refusals[8];
-	__u64 reserved[6];
+	__u64 reserved[5];
 };
 
 /* Of each pool (0: none is known) a few, so that CPUs do not meet in one cache line. */

@@ -261,7 +261,7 @@ __noinline int dense_make(struct lease *lease)
 		return 0;
 	if (bpf_map_pop_elem(&free_denses, &number) &&
 	    (!dense_evict(lease->now_ns) || bpf_map_pop_elem(&free_denses, &number))) {
-		STAT_ADD(space->pool, table_full, 1);
+		STAT_ADD(space->pool, dense_full, 1);
 		return 0;
 	}
 	dense = by_id(&denses, number);

@@ -56,8 +56,7 @@ static int attach_hooks(struct alloc *alloc, struct attachment *attachment,
 {
 	struct bpf_program *const hooks[HOOK_COUNT] = {
 		alloc->bpf->progs.alloc_sock_release, alloc->bpf->progs.alloc_bind4,
-		alloc->bpf->progs.alloc_bind6,	      alloc->bpf->progs.alloc_bound4,
-		alloc->bpf->progs.alloc_bound6,	      alloc->bpf->progs.alloc_connect4,
+		alloc->bpf->progs.alloc_bind6,	      alloc->bpf->progs.alloc_connect4,
 		alloc->bpf->progs.alloc_connect6,
 	};
 
@@ -108,6 +107,21 @@ int alloc_attach(struct alloc *alloc, int cgroup_fd, uint64_t cgroup_id, uint32_
 	return 0;
 }
 
+int alloc_watch(struct alloc *alloc, int cgroup_fd, struct fault *fault)
+{
+	struct bpf_program *const hooks[] = {alloc->bpf->progs.alloc_bound4,
+					     alloc->bpf->progs.alloc_bound6};
+
+	for (int i = 0; i < 2; i++) {
+		alloc->watches[i] = bpf_program__attach_cgroup(hooks[i], cgroup_fd);
+		if (!alloc->watches[i])
+			return fault_set(fault, -errno,
+					 "cannot attach %s to the cgroup: %s",
+					 bpf_program__name(hooks[i]), strerror(errno));
+	}
+	return 0;
+}
+
 void alloc_detach(struct alloc *alloc, uint64_t cgroup_id)
 {
 	for (size_t i = 0; i < alloc->attachment_count; i++) {
@@ -123,6 +137,8 @@ void alloc_detach_all(struct alloc *alloc)
 {
 	while (alloc->attachment_count)
 		attachment_end(&alloc->attachments[--alloc->attachment_count]);
+	for (int i = 0; i < 2; i++)
+		bpf_link__destroy(alloc->watches[i]);
 }
 
 static uint32_t program_id(const struct bpf_program *program)

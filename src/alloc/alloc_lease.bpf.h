@@ -694,7 +694,13 @@ __noinline int port_claim(struct lease *lease)
 		mark |= RECORD_EXCLUSIVE;
 	if (is_bound(lease))
 		mark |= RECORD_BOUND;
-	record->mark = mark;
+	/* A socket that begins to listen may mark the port meanwhile. */
+	record_unmark(record, 0xffff & ~RECORD_LISTENED);
+	record_mark(record, mark);
+	if (record->mark & RECORD_LISTENED) {
+		record->holder = was;
+		return 0;
+	}
 	if (is_bound(lease) && !tuple_enter(lease, &request)) {
 		record->holder = was;
 		port_map_give(&space->unused, lease->port);

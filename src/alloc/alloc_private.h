@@ -7,7 +7,7 @@
 #include "alloc/alloc_abi.h"
 #include "alloc/alloc_hook_abi.h"
 
-#define HOOK_COUNT	7
+#define HOOK_COUNT	5
 #define ATTACHMENTS_MAX 256
 
 struct alloc_bpf;
@@ -45,6 +45,7 @@ struct alloc {
 	bool pool_is_used[ALLOC_POOLS];
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
+	struct bpf_link *watches[2];
 	uint32_t known[8]; /* programs of the same hooks that change nothing; 0: none */
 	struct ring_buffer *notices;
 	alloc_notice_fn *notice; /* NULL: nobody asks */

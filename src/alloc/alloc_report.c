@@ -25,6 +25,7 @@ static void add_stats(struct alloc_count *sum, const struct alloc_stats *part)
 	sum->rests += part->rests;
 	sum->rests_cut_short += part->rests_cut_short;
 	sum->table_full += part->table_full;
+	sum->dense_full += part->dense_full;
 	sum->foreign_binds += part->foreign_binds;
 	for (int reason = 0; reason < ALLOC_REASON_COUNT; reason++) {
 		sum->fallbacks += part->fallbacks[reason];

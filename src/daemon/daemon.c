@@ -170,6 +170,9 @@ static int load_programs(struct daemon *daemon, struct fault *fault)
 	err = alloc_open(&daemon->alloc, fault);
 	if (err < 0)
 		return err;
+	err = alloc_watch(daemon->alloc, daemon->scope.fd, fault);
+	if (err < 0)
+		return err;
 	err = pools_new(daemon->alloc, &daemon->pools);
 	if (err < 0 || daemon->options.no_record)
 		return err;

@@ -136,6 +136,7 @@ static json_t *alloc_json(const struct daemon *daemon)
 		{"rests", count.rests},
 		{"rests_cut_short", count.rests_cut_short},
 		{"table_full", count.table_full},
+		{"dense_full", count.dense_full},
 		{"foreign_binds", count.foreign_binds},
 		{"repairs", count.repairs},
 		{"missed", count.missed},

@@ -184,7 +184,9 @@ static inline int set_up(void **state)
 
 	(void)state;
 	bed.first += PORTS_A_TEST;
-	return alloc_open(&bed.alloc, &fault);
+	if (alloc_open(&bed.alloc, &fault))
+		return -1;
+	return alloc_watch(bed.alloc, bed.cgroup_fd, &fault);
 }
 
 static inline int tear_down(void **state)
