@@ -24,7 +24,8 @@ everything() {
 	printf '[rule %s]\ncgroup = %s\npool = %s\n' "${2:-all}" "/$NET" "$1"
 }
 
-# srcportd inside the test's namespace, so that "its own" is the test's.
+# srcportd inside the test's namespace, so that "its own" is the test's: the pools of
+# rules are listed there before the first pick, and not a second after it.
 daemon_start_inside() {
 	nsenter --net="/run/netns/$NET" -- "$BUILD/srcportd" --state "$STATE" \
 		--socket "$SRCPORT_SOCKET" --cgroup "$CGROUP" --config "$PLACE/srcport.conf" \
@@ -83,11 +84,11 @@ ports_in_ss() {
 # bind_port PORT: a program that binds and listens; prints the error if it cannot.
 bind_port() {
 	in_place /usr/bin/python3 -c '
-import socket, sys, time
+import os, socket, sys, time
 s = socket.socket()
 s.bind(("10.9.0.1", int(sys.argv[1])))
 s.listen()
-print("bound", flush=True)
+print("bound", os.getpid(), flush=True)
 time.sleep(float(sys.argv[2]))' "$1" "${2:-0}"
 }
 
@@ -178,7 +179,7 @@ log_has() {
 
 @test "a reload back and forth gives no tuple twice" {
 	policy '[pool default]' 'ports = 50000-50049' 'sharing = never' "$(everything default)"
-	daemon_start
+	daemon_start_inside
 	hold -n 25 10.9.0.2 80
 	policy '[pool default]' 'ports = 50000-50049' 'sharing = when-full' "$(everything default)"
 	srcport reload
@@ -379,11 +380,13 @@ time.sleep(30)' 3>&- &
 	daemon_start_inside
 	in_place "$TOOLS/connector" -n 1 10.9.0.2 80 >"$PLACE/tuples"
 	bind_port 50050 2 >"$PLACE/out" 3>&- &
-	local pid=$!
+	local pid
 	wait_until 5 grep -q bound "$PLACE/out"
+	pid=$(sed -n 's/bound //p' "$PLACE/out")
 	wait_until 5 log_has "pid $pid (python3"
+	local holder=$!
 	grep "pid $pid (" "$PLACE/daemon.err" | grep -q "$(readlink -f /usr/bin/python3), uid 0) bound 10.9.0.1:50050/tcp, a port of pool default: reported"
-	wait "$pid"
+	wait "$holder"
 }
 
 @test "with foreign-bind = refuse it gets EADDRINUSE, and the log names it after its end" {
@@ -411,14 +414,15 @@ time.sleep(30)' 3>&- &
 		'pool = default' '[guard]' 'foreign-bind = report'
 	daemon_start_inside --no-record
 	bind_port 50050 2 >"$PLACE/out" 3>&- &
-	wait_until 5 log_has "pid $! (python3.*$(readlink -f /usr/bin/python3), uid 0) bound"
-	wait $!
+	wait_until 5 grep -q bound "$PLACE/out"
+	wait_until 5 log_has "pid $(sed -n 's/bound //p' "$PLACE/out") (python3.*$(readlink -f /usr/bin/python3), uid 0) bound"
+	wait "$!"
 }
 
 @test "refusals are logged at most once a second, and the rest is counted" {
 	policy '[pool default]' 'ports = 50000-50003' 'exhausted = refuse' 'early-reuse = no' \
 		"$(everything default)"
-	daemon_start
+	daemon_start_inside
 	hold -n 4 10.9.0.2 80
 	run in_place "$TOOLS/connector" -n 100 10.9.0.2 80
 	[ "$status" = 1 ]
@@ -605,7 +609,7 @@ kernel_range_policy() {
 
 @test "pools tells the distance and rest of reuse" {
 	policy '[pool default]' 'ports = 50000-50007' 'quarantine = 0' "$(everything default)"
-	daemon_start
+	daemon_start_inside
 	in_place "$TOOLS/connector" -k -n 200 10.9.0.2 80 >"$PLACE/tuples"
 	srcport pools default --json >"$PLACE/pools"
 	[ "$(json '"reuse_distance" in item and item["reuse_distance"]["count"] >= 192 or None' <"$PLACE/pools")" = True ]
@@ -660,7 +664,7 @@ kernel_range_policy() {
 @test "why goes from unused over shared to refused, and says the last refusal" {
 	policy '[pool default]' 'ports = 50000-50009' 'exhausted = refuse' 'early-reuse = no' \
 		"$(everything default)"
-	daemon_start
+	daemon_start_inside
 	hold -n 10 10.9.0.3 80
 	run in_place "$BUILD/srcport" why 10.9.0.2:80
 	[ "$status" = 0 ]
