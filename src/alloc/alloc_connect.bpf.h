@@ -408,7 +408,9 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 		source[3] = sk->src_ip4;
 	}
 	lease_aim(&lease, address, ctx->user_port,
-		  (source[0] | source[1] | source[2] | source[3]) && has_address(inet)
+		  knows_sources(pool, protocol) &&
+				  (source[0] | source[1] | source[2] | source[3]) &&
+				  has_address(inet)
 			  ? source
 			  : NULL);
 	sharing = sharing_of(pool, protocol);

@@ -123,6 +123,13 @@ static __always_inline bool knows_tuples(const struct alloc_pool *pool, __u32 pr
 	       pool->quarantine_all;
 }
 
+/* Does each local address have its own port space? Not where ports are not shared. */
+static __always_inline bool knows_sources(const struct alloc_pool *pool, __u32 protocol)
+{
+	return sharing_of(pool, protocol) != ALLOC_SHARING_NEVER ||
+	       (protocol != IPPROTO_TCP_NUMBER && pool->quarantine_all);
+}
+
 static __always_inline bool space_shares(const struct alloc_space *space)
 {
 	struct alloc_pool *pool = by_id(&pools, space->pool);

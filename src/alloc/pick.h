@@ -278,12 +278,20 @@ PICK_INLINE __u32 pick_destination(struct pick_key key, const __u32 *address,
 	return (__u32)(h ^ h >> 32) | 1;
 }
 
-/* The same destination as it is to a socket bound to the address source. */
+/* Bytes 8 to 11 of a v4-mapped address, as little-endian machines (all ours) read them.
+ */
+#define PICK_MAPPED 0xffff0000U
+
+/*
+ * The same destination as it is to a socket bound to the address source. An IPv4
+ * address is the same with or without the prefix of v4-mapped ones.
+ */
 PICK_INLINE __u32 pick_bound_destination(struct pick_key key, __u32 destination,
 					 const __u32 *source)
 {
 	__u64 front = (__u64)source[1] << 32 | source[0];
-	__u64 back = (__u64)source[3] << 32 | source[2];
+	__u32 third = !front && source[2] == PICK_MAPPED ? 0 : source[2];
+	__u64 back = (__u64)source[3] << 32 | third;
 	__u64 h = (back ^ key.k1) * 0xc4ceb9fe1a85ec53ULL;
 
 	h ^= h >> 32;

@@ -129,6 +129,34 @@ static void a_bound_socket_gets_no_tuple_that_an_unbound_one_has(void **state)
 	drain_listeners();
 }
 
+static void a_v4_mapped_socket_has_no_tuple_of_an_ipv4_one_at_its_address(void **state)
+{
+	struct sockaddr_in6 mine = {.sin6_family = AF_INET6}, to = mine;
+	const int late = 1;
+	int fds[4], mapped;
+
+	(void)state;
+	use_pool(5, SHARING_ALWAYS, 0, false);
+	fill_from(SOURCE_A, fds, 4);
+	inet_pton(AF_INET6, "::ffff:127.0.2.2", &mine.sin6_addr);
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &to.sin6_addr);
+	to.sin6_port = bed.servers[0].sin_port;
+	for (int i = 0; i < 2; i++) {
+		mapped = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		setsockopt(mapped, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late,
+			   sizeof(late));
+		assert_int_equal(bind(mapped, (struct sockaddr *)&mine, sizeof(mine)),
+				 0);
+		/* The first takes the fifth port, the second finds none. */
+		assert_int_equal(connect(mapped, (struct sockaddr *)&to, sizeof(to)),
+				 -i);
+		for (int k = 0; !i && k < 4; k++)
+			assert_int_not_equal(port_of(mapped), port_of(fds[k]));
+	}
+	assert_int_equal(errno, EADDRNOTAVAIL);
+	drain_listeners();
+}
+
 /* Who holds which tuple, by what was really connected. */
 struct holding {
 	int fd;
@@ -598,6 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_of_two_sources_gets_every_port_and_an_unbound_socket_none),
 		TEST(a_bound_socket_gets_no_tuple_that_an_unbound_one_has),
+		TEST(a_v4_mapped_socket_has_no_tuple_of_an_ipv4_one_at_its_address),
 		TEST(no_mix_of_sources_gives_a_tuple_twice_or_loses_one),
 		TEST(what_a_bound_socket_left_rests_from_unbound_ones_too),
 		TEST(udp_shares_to_different_destinations_where_the_pool_says_so),
