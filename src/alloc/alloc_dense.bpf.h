@@ -10,7 +10,7 @@
 #ifndef ALLOC_DENSE_BPF_H
 #define ALLOC_DENSE_BPF_H
 
-#include "alloc/alloc_lease.bpf.h"
+#include "alloc/alloc_hold.bpf.h"
 
 #define DENSE_SLICE 1024
 
