@@ -102,6 +102,10 @@ struct alloc_host {
 #define RECORD_PROGRAM	 0x4000 /* set aside: a program bound it by itself */
 #define RECORD_BOUND	 0x8000 /* its first user is bound to an address */
 
+/* port_record.closed: that close, or one shortly before, may have left TIME_WAIT. */
+#define CLOSED_WARM   1
+#define CLOSED_WARM_S 64
+
 #define RECORD_COUNT_MAX 65000 /* users of a port, and rests on it */
 
 /* port_record.holder, high half, of a port bound for one socket alone. */
@@ -114,8 +118,8 @@ struct port_record {
 	__u32 counts; /* low half: users; high half: resting tuples */
 	union {
 		struct {
-			__u16 closed_s; /* when a user last let go: CLOCK_BOOTTIME,
-					   modulo; 0: never */
+			__u16 closed; /* record_clock() when a user last let go; 0:
+					 never */
 			__u16 mark;
 		};
 		__u32 closed_and_mark; /* for atomic changes of mark */
@@ -143,20 +147,34 @@ PICK_INLINE void record_unmark(struct port_record *record, __u32 flags)
 	__sync_fetch_and_and(&record->closed_and_mark, ~(flags << 16));
 }
 
+/* Seconds in the upper 15 bits, never 0. The lowest bit is for CLOSED_WARM. */
 PICK_INLINE __u16 record_clock(__u64 boot_ns)
 {
-	__u16 seconds = boot_ns / 1000000000ULL;
+	__u16 clock = boot_ns / 1000000000ULL << 1;
 
-	return seconds ? seconds : 1;
+	return clock ? clock : 2;
 }
 
-/* Did a user let go at most so many (below 32,768) seconds ago? */
+/* Did a user let go at most so many (below 16,384) seconds ago? */
 PICK_INLINE bool record_closed_since(const struct port_record *record, __u64 boot_ns,
 				     __u16 seconds)
 {
-	__u16 ago = record_clock(boot_ns) - record->closed_s;
+	__u16 ago = record_clock(boot_ns) - (record->closed & ~CLOSED_WARM);
 
-	return record->closed_s && ago <= seconds;
+	return record->closed && ago >> 1 <= seconds;
+}
+
+/* May TIME_WAIT be left on the port, be it of a user before the last? */
+PICK_INLINE bool record_is_warm(const struct port_record *record, __u64 boot_ns)
+{
+	return (record->closed & CLOSED_WARM) &&
+	       record_closed_since(record, boot_ns, CLOSED_WARM_S);
+}
+
+PICK_INLINE void record_close(struct port_record *record, __u64 boot_ns, bool waits)
+{
+	waits |= record_is_warm(record, boot_ns);
+	record->closed = record_clock(boot_ns) | (waits ? CLOSED_WARM : 0);
 }
 
 struct record_chunk {
@@ -243,7 +261,7 @@ enum alloc_ask_op {
 	ALLOC_ASK_SET_ASIDE,	  /* space, port, flags */
 	ALLOC_ASK_REST, /* space, port, destination: found in TIME_WAIT at the start */
 	ALLOC_ASK_RETURN, /* space, port: what was set aside is free again */
-	ALLOC_ASK_FORGET, /* host, port, holder, flags (closed_s): no socket has it */
+	ALLOC_ASK_FORGET, /* host, port, holder, flags (closed): no socket has it */
 	ALLOC_ASK_DROP_SPACE, /* space: its pool is gone */
 	ALLOC_ASK_SWEEP,      /* end the rests that are over */
 };

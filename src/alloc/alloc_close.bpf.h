@@ -29,6 +29,8 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 		(old_state == TCP_FIN_WAIT2 || old_state == TCP_CLOSING) && !sk->sk_err;
 	__u64 rest_ns;
 
+	if (waits)
+		lease->rest_flags |= LEASE_WAITS;
 	if (!tcp || !pool || (!waits && !pool->quarantine_all))
 		return;
 	rest_ns = pool->quarantine_ns;

@@ -59,8 +59,7 @@ static __always_inline bool port_is_warm(const struct port_record *record,
 {
 	if (RESTING(record->counts))
 		return true;
-	return protocol == IPPROTO_TCP_NUMBER &&
-	       record_closed_since(record, now_ns, TIME_WAIT_NS / NS_PER_S);
+	return protocol == IPPROTO_TCP_NUMBER && record_is_warm(record, now_ns);
 }
 
 /* One draw from the ports nobody uses. 1: lease->port; 0: met a closed one; -1: there

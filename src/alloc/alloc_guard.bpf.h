@@ -49,7 +49,7 @@ __noinline int port_unbar(struct lease *lease)
 	if (!record || !(record->mark & RECORD_PROGRAM) ||
 	    (__u32)record->holder != (__u32)lease->cookie)
 		return 0;
-	record->closed_s = record_clock(lease->now_ns);
+	record_close(record, lease->now_ns, true);
 	if ((record->mark & RECORD_LISTENED))
 		return 1;
 	record->holder = 0;

@@ -119,7 +119,7 @@ static __always_inline int port_cool(struct port_record *record, struct lease *l
 	struct alloc_space *space = by_id(&spaces, lease->space);
 
 	record->holder = 0;
-	record->closed_s = record_clock(lease->now_ns);
+	record_close(record, lease->now_ns, true);
 	STAT_ADD(pool_of_space(lease->space), releases, 1);
 	user_hold(lease->user, -1);
 	/* Nobody would look after it. */
@@ -170,7 +170,7 @@ __noinline int lease_end(struct lease *lease)
 		tuple_leave(lease, rests, is_first);
 	if (!rests)
 		dense_mark(lease->space, lease->destination, lease->port, 1);
-	record->closed_s = record_clock(lease->now_ns);
+	record_close(record, lease->now_ns, lease->rest_flags & LEASE_WAITS);
 	user_hold(lease->user, -1);
 	if (!rests || !(lease->rest_flags & REST_HOLDS_PORT))
 		port_unuse(lease->host, lease->port, 0);

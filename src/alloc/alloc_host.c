@@ -19,7 +19,7 @@
 
 #define PORTS 65536
 
-/* A listing does not take longer. closed_s is modulo: it says little about long ago. */
+/* A listing does not take longer. closed is modulo: it says little about long ago. */
 #define JUST_CLOSED_S 600
 #define LISTENER_S    3600 /* so long a listener's port waits for its return */
 
@@ -108,9 +108,9 @@ static bool is_just_closed(struct alloc *alloc, const struct alloc_space *space,
 {
 	const struct port_record *record = alloc_record(alloc, space->chunk, port);
 
-	return record && record->closed_s &&
-	       (uint16_t)(record->closed_s - record_clock(holding->since_ns)) <
-		       JUST_CLOSED_S;
+	return record && record->closed &&
+	       (uint16_t)((record->closed & ~CLOSED_WARM) -
+			  record_clock(holding->since_ns)) < 2 * JUST_CLOSED_S;
 }
 
 /* Ports that are never given in the namespace. */
@@ -128,7 +128,7 @@ static void note_reserved(const struct alloc *alloc, int netns_fd, uint64_t cook
 /* Its hour begins anew whenever the listener is seen. */
 static void note_listener(struct port_record *record)
 {
-	record->closed_s = record_clock(boot_ns());
+	record_close(record, boot_ns(), true);
 	record_mark(record, RECORD_LISTENED);
 }
 
@@ -304,8 +304,8 @@ static bool is_suspected_again(struct alloc *alloc, uint32_t host, unsigned int 
 	uint64_t mark = record->holder | 1;
 
 	if (!PRINT(record->holder))
-		mark = (uint64_t)record->closed_s << 40 |
-		       (uint64_t)record->counts << 1 | 1;
+		mark = (uint64_t)record->closed << 40 | (uint64_t)record->counts << 1 |
+		       1;
 	if (!ports)
 		ports = alloc->suspects[host] = calloc(PORTS, sizeof(*ports));
 	if (!ports)
@@ -350,7 +350,7 @@ static void forget(struct alloc *alloc, uint32_t host, unsigned int port,
 				      .host = host,
 				      .port = port,
 				      .holder = record->holder,
-				      .flags = record->closed_s};
+				      .flags = record->closed};
 
 	if (is_suspected_again(alloc, host, port, record) && alloc_serve(alloc, &ask))
 		alloc->repairs++;
@@ -375,8 +375,9 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 	is_used = USERS(record->counts);
 	is_aside =
 		(record->mark & RECORD_FOREIGN) || (!is_used && !PRINT(record->holder));
-	/* With sharing = never a rest holds the port. */
-	rests_alone = alloc->pools[space->pool].sharing == ALLOC_SHARING_NEVER &&
+	/* With sharing = never, and after bind() to port 0, a rest holds the port. */
+	rests_alone = (alloc->pools[space->pool].sharing == ALLOC_SHARING_NEVER ||
+		       (record->mark & RECORD_EXCLUSIVE)) &&
 		      !is_aside && !PRINT(record->holder) && RESTING(record->counts);
 	if (rests_alone || holding->is_open[port]) {
 		clear_suspicion(alloc, space->host, port);

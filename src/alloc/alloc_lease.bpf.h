@@ -11,10 +11,11 @@
 #include "alloc/alloc_user.bpf.h"
 
 /* In rest_flags too. */
-#define LEASE_LISTENED 0x100 /* the socket was a listener */
-#define LEASE_INSISTS  0x200 /* it has the port, and takes the tuple though it rests */
-#define LEASE_NO_ROOM  0x400 /* a table is full: the kernel picks */
-#define LEASE_NO_RING  0x800 /* the ring is full, of this user's rests */
+#define LEASE_LISTENED 0x100  /* the socket was a listener */
+#define LEASE_INSISTS  0x200  /* it has the port, and takes the tuple though it rests */
+#define LEASE_NO_ROOM  0x400  /* a table is full: the kernel picks */
+#define LEASE_NO_RING  0x800  /* the ring is full, of this user's rests */
+#define LEASE_WAITS    0x8000 /* TIME_WAIT may be left behind */
 #define LEASE_LOOPBACK 0x10000 /* the destination is this host */
 #define LEASE_UNSHARED 0x20000 /* no port is shared now, whatever the pool says */
 

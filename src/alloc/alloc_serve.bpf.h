@@ -112,7 +112,7 @@ static __always_inline void serve_forget(void)
 		ask.result = lease_end(&lease);
 		return;
 	}
-	if (record->closed_s != ask.flags)
+	if (record->closed != ask.flags)
 		return;
 	bpf_loop(ALLOC_LIMBO * ALLOC_LIMBO_SLOTS, sharers_drop, &none, 0);
 	for (int i = 0; i < 64 && !ask.result && USERS(record->counts); i++)
