@@ -112,6 +112,7 @@ void census_release(struct census *census)
 struct user_count {
 	const char *pool;
 	uint64_t netns;
+	uint8_t protocol;
 	uint32_t uid;
 	uint32_t count;
 };
@@ -121,13 +122,19 @@ static void count_if_user(const struct session *session, uint32_t uid, void *arg
 	struct user_count *wanted = arg;
 
 	wanted->count += uid == wanted->uid && session->id.netns == wanted->netns &&
+			 session->protocol == wanted->protocol &&
 			 strcmp(session->pool, wanted->pool) == 0;
 }
 
 uint32_t census_count_user(struct daemon *daemon, const char *pool, uint64_t netns,
-			   uint32_t uid)
+			   uint8_t protocol, uint32_t uid)
 {
-	struct user_count wanted = {.pool = pool, .netns = netns, .uid = uid};
+	struct user_count wanted = {
+		.pool = pool,
+		.netns = netns,
+		.protocol = protocol,
+		.uid = uid,
+	};
 
 	visit_all(daemon, count_if_user, &wanted);
 	return wanted.count;

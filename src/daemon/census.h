@@ -20,8 +20,8 @@ struct census {
 int census_take(struct daemon *daemon, struct census *ret);
 void census_release(struct census *census);
 
-/* How many sessions of the pool the user has in the namespace. */
+/* How many sessions of the pool the user has there, as the quota counts them. */
 uint32_t census_count_user(struct daemon *daemon, const char *pool, uint64_t netns,
-			   uint32_t uid);
+			   uint8_t protocol, uint32_t uid);
 
 #endif /* DAEMON_CENSUS_H */

@@ -200,8 +200,9 @@ static void look(struct why *why)
 	if (!why->has_outlook)
 		why->outlook.unused = port_set_count(&why->pool->pool.ports);
 	if (why->pool->pool.quota && why->uid)
-		why->sessions_of_user = census_count_user(
-			why->daemon, why->pool->pool.name, subject->netns, why->uid);
+		why->sessions_of_user =
+			census_count_user(why->daemon, why->pool->pool.name,
+					  subject->netns, subject->protocol, why->uid);
 }
 
 static void __attribute__((format(printf, 4, 5)))

@@ -764,3 +764,29 @@ assert ask("reload", {"file": "/etc/passwd"})["done"]
 PYTHON
 	daemon_answers
 }
+
+@test "why tells a user who is over the quota, and root that it is not" {
+	policy '[pool default]' 'ports = 50000-50099' 'quota = 3' 'exhausted = refuse' \
+		"$(everything default)"
+	daemon_start_inside
+	copy_for_everyone
+	cp "$TOOLS/connector" "$PLACE"
+	mkfifo "$PLACE/hold"
+	in_place setpriv --reuid=65534 --regid=65534 --clear-groups "$PLACE/connector" -w -n 3 \
+		10.9.0.2 80 <"$PLACE/hold" >"$PLACE/tuples" 3>&- &
+	exec 30>"$PLACE/hold"
+	wait_until 10 grep -q ready "$PLACE/tuples"
+	in_place setpriv --reuid=65534 --regid=65534 --clear-groups sleep 20 3>&- &
+	local sleeper=$!
+	wait_until 5 eval 'grep -q "^Uid:.65534" /proc/$sleeper/status'
+	run srcport why 10.9.0.3:80 --pid "$sleeper"
+	[ "$status" = 1 ]
+	[[ $output == *'EADDRNOTAVAIL: the user has its share of the pool'* ]]
+	[[ $output == *'3 of 3 sessions of uid 65534: all'* ]]
+	run in_place setpriv --reuid=65534 --regid=65534 --clear-groups "$PLACE/connector" 10.9.0.3 80
+	[ "$status" = 1 ]
+	run in_place "$BUILD/srcport" why 10.9.0.3:80
+	[ "$status" = 0 ]
+	kill "$sleeper"
+	exec 30>&-
+}
