@@ -260,8 +260,8 @@ enum alloc_ask_op {
 	ALLOC_ASK_MAKE_SPACE = 1, /* netns, pool, protocol -> result: the space, or 0 */
 	ALLOC_ASK_SET_ASIDE,	  /* space, port, flags */
 	ALLOC_ASK_REST, /* space, port, destination: found in TIME_WAIT at the start */
-	ALLOC_ASK_RETURN, /* space, port: what was set aside is free again */
-	ALLOC_ASK_FORGET, /* host, port, holder, flags (closed): no socket has it */
+	ALLOC_ASK_RETURN,     /* space, port: what was set aside is free again */
+	ALLOC_ASK_FORGET,     /* host, port, holder, flags (closed): no socket has it */
 	ALLOC_ASK_DROP_SPACE, /* space: its pool is gone */
 	ALLOC_ASK_SWEEP,      /* end the rests that are over */
 };

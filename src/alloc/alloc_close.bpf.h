@@ -6,6 +6,7 @@
 #ifndef ALLOC_CLOSE_BPF_H
 #define ALLOC_CLOSE_BPF_H
 
+#include "alloc/alloc_connect.bpf.h"
 #include "alloc/alloc_guard.bpf.h"
 
 /* The port is bound without SO_REUSEADDR: its TIME_WAIT keeps all others off it. */

@@ -6,10 +6,11 @@
 #ifndef ALLOC_HOOK_BPF_H
 #define ALLOC_HOOK_BPF_H
 
-#include "alloc/alloc_hook_abi.h"
 #include "alloc/alloc_match.bpf.h"
 #include "alloc/alloc_notice.bpf.h"
 #include "alloc/alloc_space.bpf.h"
+
+#include "alloc/alloc_hook_abi.h"
 
 #define SOL_SOCKET_NUMBER   1
 #define SO_REUSEADDR_NUMBER 2
