@@ -172,6 +172,9 @@ void alloc_count(const struct alloc *alloc, struct alloc_count *ret);
 int alloc_pool_count(const struct alloc *alloc, uint32_t pool,
 		     struct alloc_pool_count *ret);
 
+/* Leases of the pool in use now, counted one by one: a port may have several. */
+uint64_t alloc_pool_leases(const struct alloc *alloc, uint32_t pool);
+
 /* What the tables take of the kernel's memory, in bytes. */
 struct alloc_memory {
 	uint64_t total;	   /* all maps, hash headers included */

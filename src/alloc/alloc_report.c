@@ -76,6 +76,36 @@ static uint64_t space_bytes(const struct alloc_space *space)
 	return bytes;
 }
 
+/* Of the ports that this space took; another pool's space counts those it took. */
+static uint64_t space_leases(const struct alloc *alloc, uint32_t number)
+{
+	const struct alloc_space *space = &alloc->spaces[number];
+	const struct port_map *members = &alloc->pools[space->pool].members;
+	uint64_t count = 0;
+
+	for (unsigned int port = 1024; port <= 65535; port++) {
+		const struct port_record *record;
+
+		if (!port_map_has(members, port))
+			continue;
+		record = alloc_record(alloc, space->chunk, port);
+		if (record && !(record->mark & RECORD_FOREIGN) &&
+		    record_space(record) == number)
+			count += USERS(record->counts);
+	}
+	return count;
+}
+
+uint64_t alloc_pool_leases(const struct alloc *alloc, uint32_t pool)
+{
+	uint64_t count = 0;
+
+	for (uint32_t number = 1; number < ALLOC_SPACES; number++)
+		if (alloc->spaces[number].netns && alloc->spaces[number].pool == pool)
+			count += space_leases(alloc, number);
+	return count;
+}
+
 int alloc_pool_count(const struct alloc *alloc, uint32_t pool,
 		     struct alloc_pool_count *ret)
 {

@@ -54,21 +54,21 @@ static const char *duration_format(const json_t *seconds, char buf[DURATION_MAX]
 
 static void print_header(void)
 {
-	printf("%-16s %8s %8s %8s %8s %8s %8s %6s %6s %8s %8s %8s\n", "POOL", "PORTS",
-	       "BUSIEST", "HELD", "RESTING", "PICKS/s", "SHARED", "EARLY", "CONFL",
-	       "FALLBACK", "REFUSED", "FULL-IN");
+	printf("%-16s %8s %8s %8s %8s %8s %8s %8s %6s %6s %8s %8s %8s\n", "POOL",
+	       "PORTS", "BUSIEST", "HELD", "LEASES", "RESTING", "PICKS/s", "SHARED",
+	       "EARLY", "CONFL", "FALLBACK", "REFUSED", "FULL-IN");
 }
 
 static void print_row(const json_t *pool)
 {
 	char full_in[DURATION_MAX];
 
-	printf("%-16s %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64
+	printf("%-16s %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64
 	       " %8.1f %8" PRId64 " %6" PRId64 " %6" PRId64 " %8" PRId64 " %8" PRId64
 	       " %8s\n",
 	       text_of(pool, "name"), number_of(pool, "capacity"),
 	       number_of(pool, "busiest"), number_of(pool, "held"),
-	       number_of(pool, "resting"),
+	       number_of(pool, "leases"), number_of(pool, "resting"),
 	       json_number_value(json_object_get(pool, "picks_per_second")),
 	       number_of(pool, "shared"), number_of(pool, "early_reuses"),
 	       number_of(pool, "conflicts"), number_of(pool, "fallbacks"),

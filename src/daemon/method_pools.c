@@ -189,6 +189,10 @@ static json_t *pool_json(const struct daemon *daemon, const struct pool *pool,
 		alloc_pool_count(daemon->alloc, entry->number, &count);
 	set_policy(item, pool);
 	set_counts(item, &count);
+	json_object_set_new(
+		item, "leases",
+		json_integer(entry ? alloc_pool_leases(daemon->alloc, entry->number)
+				   : 0));
 	json_object_set_new(item, "is_outdated",
 			    json_boolean(entry && entry->is_outdated));
 	json_object_set_new(item, "picks_per_second",
