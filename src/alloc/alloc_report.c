@@ -53,6 +53,7 @@ void alloc_count(const struct alloc *alloc, struct alloc_count *ret)
 		add_stats(&sum, &alloc->bpf->bss->stats[i]);
 	sum.repairs = alloc->repairs;
 	sum.missed = alloc->missed;
+	sum.table_full += alloc_rules_missed(alloc);
 	*ret = sum;
 }
 
