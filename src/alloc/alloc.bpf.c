@@ -91,9 +91,9 @@ int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
 	struct lease lease = {};
 
 	if (new_state == TCP_SYN_SENT)
-		syn_check(sk);
+		syn_check(&lease, sk);
 	else if (new_state == TCP_LISTEN)
-		listener_bar(sk);
+		listener_bar(&lease, sk);
 	if (new_state != TCP_CLOSE || old_state == TCP_SYN_RECV ||
 	    old_state == TCP_NEW_SYN_RECV || !lease_of(&lease, sk) ||
 	    waits_for_close(&lease, sk))
