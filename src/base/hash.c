@@ -8,12 +8,15 @@
 #define BUCKET_COUNT_MIN 64
 #define SPREAD		 UINT64_C(0x9e3779b97f4a7c15)
 
-/* Keys are counters and addresses; a multiplication spreads them over the high bits. */
+/*
+ * Keys are counters and addresses; a multiplication spreads them over the highest bits.
+ * (Not over those in the middle: there a counter meets every ninth bucket only.)
+ */
 static size_t bucket_of(const struct hash *hash, uint64_t key)
 {
 	key ^= key >> 32;
 	key *= SPREAD;
-	return (key >> 32) & (hash->bucket_count - 1);
+	return key >> (__builtin_clzll(hash->bucket_count) + 1);
 }
 
 int hash_init(struct hash *hash)

@@ -10,7 +10,8 @@
 #include "base/hash.h"
 
 #define POOLS_MAX 256 /* past it the one that was quiet longest is forgotten */
-#define SETS	  32768
+#define SET_BITS  15
+#define SETS	  (1 << SET_BITS)
 #define WAYS	  4
 #define STEP_BITS 3 /* classes of a histogram for each power of two */
 #define CLASSES	  ((64 - STEP_BITS + 1) << STEP_BITS)
@@ -93,7 +94,7 @@ static uint64_t tuple_key(const struct session *session)
 
 static struct last_use *cache_set(struct cache *cache, uint64_t key)
 {
-	return cache->sets[(key ^ key >> 32) >> 1 & (SETS - 1)];
+	return cache->sets[key >> (64 - SET_BITS)];
 }
 
 /* What was remembered is taken out: the use that follows has an end of its own. */
