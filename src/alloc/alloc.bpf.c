@@ -105,7 +105,7 @@ int alloc_sock_release(struct bpf_sock *ctx)
 	    (protocol != IPPROTO_TCP_NUMBER || ctx->state != TCP_CLOSE))
 		return 1;
 	READ_SOCK(ctx, skc_num, &port);
-	if (port < 1024)
+	if (!was_guarded(port))
 		return 1;
 	lease.host = host_of(bpf_get_netns_cookie(ctx), protocol);
 	if (!lease.host)
