@@ -127,6 +127,25 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 }
 
 /*
+ * Users but root keep ports out after their close only as long as a sixteenth of all
+ * (16 at least) is out, so that nobody empties a pool by listening here and there.
+ */
+static __always_inline __u32 listener_flags(__u32 host_number, __u32 uid)
+{
+	struct alloc_host *host = by_id(&hosts, host_number);
+	__u32 most = guarded_count / 16;
+
+	if (!host)
+		return 0;
+	if (most < 16)
+		most = 16;
+	if (uid && host->listened >= most)
+		return 0;
+	__sync_fetch_and_add(&host->listened, 1);
+	return RECORD_LISTENED;
+}
+
+/*
  * A listener: nobody is given its port while it lives, nor for an hour after where the
  * program named the port. One of ours, bound to port 0, has a lease already.
  */
@@ -134,6 +153,8 @@ static __always_inline void listener_bar(struct sock *sk)
 {
 	struct port_record *record;
 	struct lease lease = {};
+	bool is_program;
+	__u32 flags = 0;
 
 	if (!is_guarded(sk->__sk_common.skc_num))
 		return;
@@ -146,11 +167,17 @@ static __always_inline void listener_bar(struct sock *sk)
 	record = record_of(lease.host, lease.port);
 	if (!record)
 		return;
-	if ((record->mark & RECORD_FOREIGN) || !is_held_by(record, lease.cookie))
-		port_bar(&lease,
-			 BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK
-				 ? RECORD_LISTENED
-				 : 0);
+	is_program = record->mark & RECORD_FOREIGN;
+	/* bpf_bind() locks the port as bind() does: it was not the program that named
+	 * it. */
+	if (!is_program && (__u32)record->holder == (__u32)lease.cookie) {
+		if (!is_held_by(record, lease.cookie))
+			port_bar(&lease, 0);
+		return;
+	}
+	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
+		flags = listener_flags(lease.host, sk->sk_uid.val);
+	port_bar(&lease, flags);
 }
 
 /*
@@ -228,8 +255,9 @@ static __always_inline void aim_of(struct lease *lease, struct bpf_sock *ctx)
 			  : NULL);
 }
 
-/* Is it one of UDP, in a pool where tuples rest after every close? */
-static __always_inline void rest_datagrams(struct lease *lease)
+/* A close that no state told of (UDP; TCP that goes back to CLOSE first), in a pool
+ * where tuples rest after every one. */
+static __always_inline void rest_unseen(struct lease *lease)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
 	struct alloc_space *space =

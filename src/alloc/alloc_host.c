@@ -383,15 +383,15 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 		clear_suspicion(alloc, space->host, port);
 		return;
 	}
+	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
+	if ((record->mark & (RECORD_EXCLUSIVE | RECORD_PROGRAM)) &&
+	    space->protocol == IPPROTO_TCP && !alloc->lists_bound)
+		return;
 	if (is_aside) {
 		if (!holding->is_held[port])
 			alloc_serve(alloc, &give_back);
 		return;
 	}
-	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
-	if ((record->mark & RECORD_EXCLUSIVE) && space->protocol == IPPROTO_TCP &&
-	    !alloc->lists_bound)
-		return;
 	forget(alloc, space->host, port, record);
 }
 

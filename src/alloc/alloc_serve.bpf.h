@@ -55,7 +55,8 @@ static __always_inline void serve_return(void)
 		return;
 	if (record->mark & RECORD_FOREIGN) {
 		record->holder = 0;
-		record->mark = ask.space;
+		record_unmark(record, 0xffff & ~RECORD_LISTENED);
+		record_mark(record, ask.space);
 		ask.result = port_unuse(space->host, ask.port, 0);
 	} else if (!USERS(record->counts) && !PRINT(record->holder) &&
 		   !(record->mark & RECORD_LISTENED) && is_member(space, ask.port)) {
