@@ -80,15 +80,15 @@ static __always_inline bool may_be_ours(__u32 port, __u64 cookie)
  * Is the port the socket's, its own or shared, or barred for it? Asked before anything
  * is hashed: most sockets have let go of their port when they are asked about again.
  */
-static __always_inline bool has_any(const struct lease *lease)
+__noinline int has_any(__u32 host_number, __u32 port, __u32 cookie)
 {
-	struct port_record *record = record_of(lease->host, lease->port);
-	struct alloc_host *host = by_id(&hosts, lease->host);
+	struct port_record *record = record_of(host_number, port);
+	struct alloc_host *host = by_id(&hosts, host_number);
 
 	if (!record || !host || !USERS(record->counts))
-		return false;
-	return (__u32)record->holder == (__u32)lease->cookie ||
-	       (host->tuple_count && limbo_find(lease->cookie));
+		return 0;
+	return (__u32)record->holder == cookie ||
+	       (host->tuple_count && limbo_find(cookie));
 }
 
 /* The lease this TCP socket may have; false: its port is none that we give in its host.
@@ -107,7 +107,7 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 		return false;
 	lease->host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
-	if (!lease->host || !has_any(lease))
+	if (!lease->host || !has_any(lease->host, lease->port, lease->cookie))
 		return false;
 	lease->now_ns = bpf_ktime_get_boot_ns();
 	lease->uid = sk->sk_uid.val;
@@ -149,7 +149,7 @@ static __always_inline __u32 listener_flags(__u32 host_number, __u32 uid)
  * A listener: nobody is given its port while it lives, nor for an hour after where the
  * program named the port. One of ours, bound to port 0, has a lease already.
  */
-static __always_inline void listener_bar(struct sock *sk)
+static __noinline int listener_bar(struct sock *sk)
 {
 	struct port_record *record;
 	struct lease lease = {};
@@ -157,27 +157,28 @@ static __always_inline void listener_bar(struct sock *sk)
 	__u32 flags = 0;
 
 	if (!is_guarded(sk->__sk_common.skc_num))
-		return;
+		return 0;
 	lease.host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
 	if (!lease.host)
-		return;
+		return 0;
 	lease.port = sk->__sk_common.skc_num;
 	lease.cookie = bpf_get_socket_cookie(sk);
 	record = record_of(lease.host, lease.port);
 	if (!record)
-		return;
+		return 0;
 	is_program = record->mark & RECORD_FOREIGN;
 	/* bpf_bind() locks the port as bind() does: it was not the program that named
 	 * it. */
 	if (!is_program && (__u32)record->holder == (__u32)lease.cookie) {
 		if (!is_held_by(record, lease.cookie))
 			port_bar(&lease, 0);
-		return;
+		return 0;
 	}
 	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
 		flags = listener_flags(lease.host, sk->sk_uid.val);
 	port_bar(&lease, flags);
+	return 0;
 }
 
 /*
@@ -225,6 +226,22 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 	rest_decide(lease, sk, old_state);
 	if (!lease_end(lease))
 		port_unbar(lease);
+}
+
+/*
+ * The connection is over. A function of its own, as listener_bar() is: on Linux 6.1 the
+ * leases of all that is inlined add up on the stack.
+ */
+static __noinline int connection_close(struct sock *sk, int old_state)
+{
+	struct lease lease = {};
+
+	if (!lease_of(&lease, sk) || waits_for_close(&lease, sk))
+		return 0;
+	if (old_state == TCP_LISTEN)
+		lease.rest_flags = LEASE_LISTENED;
+	lease_close(&lease, sk, old_state);
+	return 0;
 }
 
 /* Read a field of the kernel's socket, which is what this context points at. */
