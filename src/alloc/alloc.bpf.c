@@ -88,13 +88,19 @@ int alloc_bound6(struct bpf_sock *ctx)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
 {
+	struct lease lease = {};
+
 	if (new_state == TCP_SYN_SENT)
-		syn_check(sk);
+		syn_check(&lease, sk);
 	else if (new_state == TCP_LISTEN)
-		listener_bar(sk);
-	else if (new_state == TCP_CLOSE && old_state != TCP_SYN_RECV &&
-		 old_state != TCP_NEW_SYN_RECV)
-		connection_close(sk, old_state);
+		listener_bar(&lease, sk);
+	if (new_state != TCP_CLOSE || old_state == TCP_SYN_RECV ||
+	    old_state == TCP_NEW_SYN_RECV || !lease_of(&lease, sk) ||
+	    waits_for_close(&lease, sk))
+		return 0;
+	if (old_state == TCP_LISTEN)
+		lease.rest_flags = LEASE_LISTENED;
+	lease_close(&lease, sk, old_state);
 	return 0;
 }
 

@@ -80,15 +80,15 @@ static __always_inline bool may_be_ours(__u32 port, __u64 cookie)
  * Is the port the socket's, its own or shared, or barred for it? Asked before anything
  * is hashed: most sockets have let go of their port when they are asked about again.
  */
-__noinline int has_any(__u32 host_number, __u32 port, __u32 cookie)
+static __always_inline bool has_any(const struct lease *lease)
 {
-	struct port_record *record = record_of(host_number, port);
-	struct alloc_host *host = by_id(&hosts, host_number);
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_host *host = by_id(&hosts, lease->host);
 
 	if (!record || !host || !USERS(record->counts))
-		return 0;
-	return (__u32)record->holder == cookie ||
-	       (host->tuple_count && limbo_find(cookie));
+		return false;
+	return (__u32)record->holder == (__u32)lease->cookie ||
+	       (host->tuple_count && limbo_find(lease->cookie));
 }
 
 /* The lease this TCP socket may have; false: its port is none that we give in its host.
@@ -107,7 +107,7 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 		return false;
 	lease->host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
-	if (!lease->host || !has_any(lease->host, lease->port, lease->cookie))
+	if (!lease->host || !has_any(lease))
 		return false;
 	lease->now_ns = bpf_ktime_get_boot_ns();
 	lease->uid = sk->sk_uid.val;
@@ -149,36 +149,34 @@ static __always_inline __u32 listener_flags(__u32 host_number, __u32 uid)
  * A listener: nobody is given its port while it lives, nor for an hour after where the
  * program named the port. One of ours, bound to port 0, has a lease already.
  */
-static __noinline int listener_bar(struct sock *sk)
+static __always_inline void listener_bar(struct lease *lease, struct sock *sk)
 {
 	struct port_record *record;
-	struct lease lease = {};
 	bool is_program;
 	__u32 flags = 0;
 
 	if (!is_guarded(sk->__sk_common.skc_num))
-		return 0;
-	lease.host =
+		return;
+	lease->host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
-	if (!lease.host)
-		return 0;
-	lease.port = sk->__sk_common.skc_num;
-	lease.cookie = bpf_get_socket_cookie(sk);
-	record = record_of(lease.host, lease.port);
+	if (!lease->host)
+		return;
+	lease->port = sk->__sk_common.skc_num;
+	lease->cookie = bpf_get_socket_cookie(sk);
+	record = record_of(lease->host, lease->port);
 	if (!record)
-		return 0;
+		return;
 	is_program = record->mark & RECORD_FOREIGN;
 	/* bpf_bind() locks the port as bind() does: it was not the program that named
 	 * it. */
-	if (!is_program && (__u32)record->holder == (__u32)lease.cookie) {
-		if (!is_held_by(record, lease.cookie))
-			port_bar(&lease, 0);
-		return 0;
+	if (!is_program && (__u32)record->holder == (__u32)lease->cookie) {
+		if (!is_held_by(record, lease->cookie))
+			port_bar(lease, RECORD_PROGRAM);
+		return;
 	}
 	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
-		flags = listener_flags(lease.host, sk->sk_uid.val);
-	port_bar(&lease, flags);
-	return 0;
+		flags = listener_flags(lease->host, sk->sk_uid.val);
+	port_bar(lease, flags);
 }
 
 /*
@@ -186,24 +184,23 @@ static __noinline int listener_bar(struct sock *sk)
  * No port is shared until user space has looked who does this: two that asked
  * for different destinations may come out at the same.
  */
-static __noinline int lease_redirect(struct lease *lease)
+static __always_inline void lease_redirect(struct lease *lease)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
 
 	settings.is_rewritten = 1;
 	if (!record)
-		return 0;
+		return;
 	lease->space = record_space(record);
-	return lease_follow(lease);
+	lease_follow(lease);
 }
 
 /* The connection is about to send its SYN: does it go where the hook was told? */
-static __always_inline void syn_check(struct sock *sk)
+static __always_inline void syn_check(struct lease *lease, struct sock *sk)
 {
 	const __u32 *v6 = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
 	__u32 address[4] = {0, 0, bpf_htonl(0xffff), sk->__sk_common.skc_daddr};
 	struct verdict *verdict = verdict_slot();
-	struct lease lease = {};
 
 	if (!verdict || verdict->picked_by != EVENT_PICKED_SRCPORT ||
 	    verdict->cookie != (__u64)sk->__sk_common.skc_cookie.counter)
@@ -215,9 +212,9 @@ static __always_inline void syn_check(struct sock *sk)
 		address[3] = v6[3];
 	}
 	if (verdict->fold == destination_fold(address, sk->__sk_common.skc_dport) ||
-	    !lease_of(&lease, sk))
+	    !lease_of(lease, sk))
 		return;
-	lease_redirect(&lease);
+	lease_redirect(lease);
 }
 
 static __always_inline void lease_close(struct lease *lease, struct sock *sk,
@@ -226,22 +223,6 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 	rest_decide(lease, sk, old_state);
 	if (!lease_end(lease))
 		port_unbar(lease);
-}
-
-/*
- * The connection is over. A function of its own, as listener_bar() is: on Linux 6.1 the
- * leases of all that is inlined add up on the stack.
- */
-static __noinline int connection_close(struct sock *sk, int old_state)
-{
-	struct lease lease = {};
-
-	if (!lease_of(&lease, sk) || waits_for_close(&lease, sk))
-		return 0;
-	if (old_state == TCP_LISTEN)
-		lease.rest_flags = LEASE_LISTENED;
-	lease_close(&lease, sk, old_state);
-	return 0;
 }
 
 /* Read a field of the kernel's socket, which is what this context points at. */
