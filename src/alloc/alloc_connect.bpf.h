@@ -370,18 +370,67 @@ static __always_inline int connect_bound(struct bpf_sock_addr *ctx, struct lease
 	return 1;
 }
 
+/* What collect's programs, and the hooks of outer cgroups, will know of this connect().
+ */
+static __always_inline void verdict_begin(struct verdict *verdict,
+					  struct bpf_sock_addr *ctx, __u32 pool,
+					  bool is_of_run, const __u32 *address)
+{
+	verdict->pool = pool;
+	verdict->picked_by = EVENT_PICKED_KERNEL;
+	verdict->is_of_run = is_of_run;
+	verdict->fold = destination_fold(address, ctx->user_port);
+	verdict->cookie = bpf_get_socket_cookie(ctx);
+}
+
+/* The address that the socket is bound to; zero: any. */
+static __always_inline void source_read(struct bpf_sock *sk, bool v6, __u32 *source)
+{
+	if (v6) {
+		source[0] = sk->src_ip6[0];
+		source[1] = sk->src_ip6[1];
+		source[2] = sk->src_ip6[2];
+		source[3] = sk->src_ip6[3];
+	} else {
+		source[3] = sk->src_ip4;
+	}
+}
+
+/* A socket without a port: BOUND, or the reason why it got none. */
+static __always_inline int connect_draw(struct bpf_sock_addr *ctx, bool v6,
+					struct lease *lease, const __u32 *source,
+					const __u32 *address, struct inet_sock *inet,
+					const struct alloc_pool *pool,
+					bool is_rewritten)
+{
+	struct reuse reuse;
+
+	if (user_is_over(lease, pool))
+		return over_reason(lease, pool);
+	if (lease->now_ns) {
+		for (int i = 0; i < RESTS_PER_CONNECT; i++)
+			if (!rests_pop(lease->now_ns))
+				break;
+	}
+	if (is_loopback(address))
+		lease->rest_flags |= LEASE_LOOPBACK;
+	reuse = reuse_of(inet, sharing_of(pool, ctx->protocol), lease->rest_flags,
+			 is_rewritten);
+	return lease_bind(ctx, source, v6, &reuse, lease, address, pool);
+}
+
+/* address: where to, as the kernel will have it. */
 static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 					const __u32 *address)
 {
 	struct alloc_attachment *attachment = bpf_get_local_storage(&attachments, 0);
-	__u32 protocol = ctx->protocol, pool_number, sharing;
+	__u32 protocol = ctx->protocol, pool_number;
 	struct verdict *verdict = verdict_slot();
 	struct bpf_sock *sk = ctx->sk;
 	struct lease lease = {};
 	struct inet_sock *inet;
 	struct alloc_pool *pool;
 	__u32 source[4] = {};
-	struct reuse reuse;
 	int result;
 
 	if (settings.mode == MODE_OFF || !sk || !verdict || !protocol_is_ours(protocol))
@@ -391,58 +440,38 @@ static __always_inline int connect_hook(struct bpf_sock_addr *ctx, bool v6,
 	inet = inet_of(ctx);
 	if (!pool_number || !pool || !inet)
 		return 1;
-	lease.cookie = bpf_get_socket_cookie(ctx);
-	verdict->pool = pool_number;
-	verdict->picked_by = sk->src_port ? EVENT_PICKED_PROGRAM : EVENT_PICKED_KERNEL;
-	verdict->is_of_run = attachment->pool != 0;
-	verdict->fold = destination_fold(address, ctx->user_port);
-	verdict->cookie = lease.cookie;
+	verdict_begin(verdict, ctx, pool_number, attachment->pool != 0, address);
+	lease.cookie = verdict->cookie;
 	lease.uid = uid_of_sock(inet);
 	lease.space = space_of(attachment, pool_number, bpf_get_netns_cookie(ctx),
 			       protocol, lease.uid);
+	if (sk->src_port || has_own_range(inet))
+		verdict->picked_by = EVENT_PICKED_PROGRAM;
 	if (!lease.space)
-		return sk->src_port ? 1
-				    : exhausted(ctx, pool_number, ALLOC_REASON_TABLE,
-						address);
+		return verdict->picked_by == EVENT_PICKED_PROGRAM
+			       ? 1
+			       : exhausted(ctx, pool_number, ALLOC_REASON_TABLE,
+					   address);
 	lease.user = user_of_space(lease.uid, lease.space);
-	if (v6) {
-		source[0] = sk->src_ip6[0];
-		source[1] = sk->src_ip6[1];
-		source[2] = sk->src_ip6[2];
-		source[3] = sk->src_ip6[3];
-	} else {
-		source[3] = sk->src_ip4;
-	}
+	source_read(sk, v6, source);
 	lease_aim(&lease, address, ctx->user_port,
 		  knows_sources(pool, protocol) &&
 				  (source[0] | source[1] | source[2] | source[3]) &&
 				  has_address(inet)
 			  ? source
 			  : NULL);
-	sharing = sharing_of(pool, protocol);
 	if (knows_tuples(pool, protocol))
 		lease.now_ns = bpf_ktime_get_boot_ns();
 	if (is_unshared(attachment, lease.space))
 		lease.rest_flags |= LEASE_UNSHARED;
 	if (sk->src_port)
 		return connect_bound(ctx, &lease, verdict);
-	if (has_own_range(inet)) {
-		verdict->picked_by = EVENT_PICKED_PROGRAM;
+	if (verdict->picked_by == EVENT_PICKED_PROGRAM)
 		return 1;
-	}
 	if (settings.mode == MODE_DRY_RUN)
 		return dry_run(ctx, lease.space, pool_number, address);
-	if (user_is_over(&lease, pool))
-		return exhausted(ctx, pool_number, over_reason(&lease, pool), address);
-	if (lease.now_ns) {
-		for (int i = 0; i < RESTS_PER_CONNECT; i++)
-			if (!rests_pop(lease.now_ns))
-				break;
-	}
-	if (is_loopback(address))
-		lease.rest_flags |= LEASE_LOOPBACK;
-	reuse = reuse_of(inet, sharing, lease.rest_flags, attachment->is_rewritten);
-	result = lease_bind(ctx, source, v6, &reuse, &lease, address, pool);
+	result = connect_draw(ctx, v6, &lease, source, address, inet, pool,
+			      attachment->is_rewritten);
 	if (result != BOUND)
 		return exhausted(ctx, pool_number, result, address);
 	verdict->picked_by = EVENT_PICKED_SRCPORT;
