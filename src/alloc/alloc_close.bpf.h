@@ -54,8 +54,11 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 	lease->rest_until_ns = lease->now_ns + rest_ns;
 }
 
-/* A port that is not shared stays bound until its socket is closed, not only its
- * connection. */
+/*
+ * The connection is over, refused or reset, and the program has its socket yet: that
+ * stays bound, and nobody else could bind the port for himself alone. Where all tuples
+ * rest, this one does from now on, and its port is none to bind alone.
+ */
 static __always_inline bool waits_for_close(const struct lease *lease, struct sock *sk)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
@@ -63,8 +66,8 @@ static __always_inline bool waits_for_close(const struct lease *lease, struct so
 		record ? by_id(&spaces, record_space(record)) : NULL;
 	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
 
-	return pool && is_alone(record, pool) && sk->sk_socket &&
-	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
+	return pool && (is_alone(record, pool) || !pool->quarantine_all) &&
+	       sk->sk_socket && (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
 }
 
 /* The lease this TCP socket may have; false: its port is none that we give in its host.

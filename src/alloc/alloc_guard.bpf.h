@@ -14,7 +14,8 @@
 
 /*
  * Bar the port. With leases on it (another program may bind there with
- * SO_REUSEPORT), no more are given, and a listener's mark outlives them.
+ * SO_REUSEADDR), no more are given, and the port returns only when user space finds no
+ * socket on it. So it does where a second program binds what a first one has.
  */
 __noinline int port_bar(struct lease *lease, __u32 flags)
 {
@@ -27,10 +28,19 @@ __noinline int port_bar(struct lease *lease, __u32 flags)
 	if (!record)
 		return 0;
 	was = record->holder;
+	if (USERS(record->counts) && (__u32)was == (__u32)lease->cookie) {
+		record_mark(record, flags & RECORD_LISTENED);
+		return 1;
+	}
 	if (USERS(record->counts) || PRINT(was) ||
 	    __sync_val_compare_and_swap(&record->holder, was, holder_of(lease)) !=
 		    was) {
-		record_mark(record, flags & RECORD_LISTENED);
+		/* Not for its first socket's close to return. */
+		if (record->mark & RECORD_FOREIGN)
+			record_unmark(record, RECORD_PROGRAM);
+		record_mark(record, record->mark & RECORD_FOREIGN
+					    ? flags & RECORD_LISTENED
+					    : flags);
 		return 1;
 	}
 	record_mark(record, flags | RECORD_FOREIGN);

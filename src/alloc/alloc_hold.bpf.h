@@ -151,9 +151,11 @@ __noinline int lease_end(struct lease *lease)
 		   lease_recall(lease, 1);
 	if (!is_first && !in_limbo)
 		return 0;
-	/* Entered as not bound, so it rests from all addresses. */
+	/* Entered as not bound, so it rests from all addresses. A socket that was
+	 * refused knows no more where it went. */
 	if (!in_limbo)
-		lease->destination = lease->peer;
+		lease->destination =
+			lease->rest_until_ns ? lease->peer : PRINT(record->holder);
 	lease->space = record_space(record);
 	if (lease->uid)
 		lease->user = user_of_space(lease->uid, lease->space);
@@ -290,7 +292,8 @@ __noinline int port_share(struct lease *lease)
 		return 0;
 	counts = record->counts;
 	if (!USERS(counts) || USERS(counts) >= RECORD_COUNT_MAX ||
-	    (record->mark & (RECORD_FOREIGN | RECORD_EXCLUSIVE | RECORD_LISTENED)))
+	    (record->mark &
+	     (RECORD_FOREIGN | RECORD_EXCLUSIVE | RECORD_LISTENED | RECORD_PROGRAM)))
 		return 0;
 	if (__sync_val_compare_and_swap(&record->counts, counts, counts + 1) != counts)
 		return 0;
