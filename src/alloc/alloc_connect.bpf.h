@@ -29,8 +29,7 @@ static __always_inline bool meets_twin(const struct lease *lease,
 				       const struct port_record *record)
 {
 	if (space->protocol != IPPROTO_UDP_NUMBER || !space_shares(space) ||
-	    (record->mark & RECORD_EXCLUSIVE) ||
-	    PRINT(record->holder) == lease->destination)
+	    (record->mark & RECORD_EXCLUSIVE))
 		return false;
 	return lease_is_closed(lease);
 }
@@ -60,7 +59,8 @@ __noinline int lease_follow(struct lease *lease)
 	if (record->mark & RECORD_FOREIGN)
 		return 0;
 	if (is_held_by(record, lease->cookie)) {
-		if (meets_twin(lease, space, record))
+		if (PRINT(record->holder) != lease->destination &&
+		    meets_twin(lease, space, record))
 			return FOLLOW_REFUSED;
 		lease_move(lease);
 		return pool_of(record);

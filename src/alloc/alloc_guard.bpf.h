@@ -106,11 +106,19 @@ static long pool_with_port(__u32 i, void *arg)
 	return 1;
 }
 
-/* Is the port held by a lease that the kernel would let this socket join? */
+/*
+ * Is the port held by a lease that the kernel would let this socket join by our doing?
+ * A TCP socket bound to port 0 has SO_REUSEADDR only where its program set it.
+ */
 static __always_inline bool is_open_to_theft(const struct port_record *record,
-					     struct inet_sock *inet, __u64 cookie)
+					     struct inet_sock *inet, __u64 cookie,
+					     __u32 protocol)
 {
-	return record && USERS(record->counts) && !(record->mark & RECORD_FOREIGN) &&
+	__u32 kept = RECORD_FOREIGN;
+
+	if (protocol == IPPROTO_TCP_NUMBER)
+		kept |= RECORD_EXCLUSIVE;
+	return record && USERS(record->counts) && !(record->mark & kept) &&
 	       (__u32)record->holder != (__u32)cookie && inet && is_reused(inet);
 }
 
@@ -132,7 +140,8 @@ static __noinline int guard_bind(struct bpf_sock_addr *ctx, const __u32 *address
 	if (!host)
 		return 1;
 	bpf_loop(ALLOC_POOLS, pool_with_port, &search, 0);
-	if (is_open_to_theft(record_of(host, search.port), inet_of(ctx), cookie))
+	if (is_open_to_theft(record_of(host, search.port), inet_of(ctx), cookie,
+			     ctx->protocol))
 		return guard_tell(ctx, address, search.found, true);
 	if (settings.foreign_bind == FOREIGN_BIND_ALLOWS)
 		return 1;

@@ -3,8 +3,7 @@
 # Another's program on the connect hook of an ancestor cgroup that sends several service
 # addresses on to one backend (tests/tools/rewriter), as load balancers on sockets do.
 # Its turn is after srcport's. Whatever it does, no connect() may fail that would not
-# fail without srcport: 1,000 sessions are held, and 20,000 opened in all. With
-# RUN_WAITING=1 nothing is skipped that waits.
+# fail without srcport: 1,000 sessions are held, and 20,000 opened in all.
 
 load helper
 
@@ -31,10 +30,6 @@ setup() {
 teardown() {
 	exec 4>&-
 	place_remove
-}
-
-waits_for() {
-	[ -n "$RUN_WAITING" ] || skip "waits for $1"
 }
 
 # rewrite ADDRESS: from now on, everything below the test's cgroup.
@@ -83,7 +78,6 @@ in_pool() {
 }
 
 @test "with sharing always no connect() fails behind the rewriter" {
-	waits_for 'detection of what rewrites destinations'
 	for ADDRESS in 127.0.0.1 ::1; do
 		rewrite "$ADDRESS"
 		clients managed --pool always --
@@ -95,7 +89,6 @@ in_pool() {
 }
 
 @test "with a full pool no connect() fails behind the rewriter" {
-	waits_for 'detection of what rewrites destinations'
 	for ADDRESS in 127.0.0.1 ::1; do
 		rewrite "$ADDRESS"
 		clients managed --pool full --
@@ -107,7 +100,6 @@ in_pool() {
 }
 
 @test "no connect() fails when the rewriter comes while clients run" {
-	waits_for 'detection of what rewrites destinations'
 	for pool in always full; do
 		ADDRESS=127.0.0.1
 		: >"$PLACE/tuples"

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # shapes.bash - for the tests of the ways in which programs open sessions: their place,
-# programs of steps (tests/tools/shape) under srcport run, and what they said. With
-# RUN_WAITING=1 nothing is skipped that waits.
+# programs of steps (tests/tools/shape) under srcport run, and what they said.
 
 load helper
 
@@ -45,10 +44,6 @@ setup() {
 teardown() {
 	exec 4>&-
 	place_remove
-}
-
-waits_for() {
-	[ -n "$RUN_WAITING" ] || skip "waits for $1"
 }
 
 # shape [OPTION...] -- STEP...: under srcport run.

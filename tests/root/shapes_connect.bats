@@ -133,10 +133,9 @@ counter() {
 }
 
 @test "where UDP shares no two sockets have one tuple, also when they connect elsewhere" {
-	waits_for 'udp-sharing'
 	daemon_end TERM
 	printf '[pool sharers]\nports = 50600-50609\nudp-sharing = yes\n' >>"$PLACE/srcport.conf"
-	daemon_start
+	daemon_start 4>&-
 	while read -r kind _ one two; do
 		keep out --pool sharers -- -n 10 "socket $kind" "connect $one 53" name \
 			"socket $kind" "connect $two 53" name
@@ -144,13 +143,13 @@ counter() {
 		no_twins udp 20
 		keep again --pool sharers -- -n 10 "socket $kind" "try connect ${one}0 53" \
 			"try connect $one 53" disconnect "try connect $two 53"
-		[ -z "$(tuples udp | sort | uniq -d)" ]
+		tuples udp >"$PLACE/kernel"
+		no_tuple_twice "$PLACE/kernel"
 		let_go udp
 	done < <(ways_of udp4 udp6)
 }
 
 @test "with sharing never SO_REUSEADDR is off after connect(), whatever was set before" {
-	waits_for 'never to clear SO_REUSEADDR'
 	while read -r kind own there _; do
 		shape --pool unshared -- \
 			"socket $kind" 'set reuseaddr 1' "connect $there 80" 'get reuseaddr' \
@@ -162,7 +161,6 @@ counter() {
 }
 
 @test "with sharing never nobody else can bind a port that was given" {
-	waits_for 'never to clear SO_REUSEADDR'
 	while read -r kind own there _; do
 		keep out --pool unshared -- "socket $kind" 'set reuseaddr 1' \
 			'set noport 1' "bind $own 0" "connect $there 80" name
