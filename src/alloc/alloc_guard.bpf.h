@@ -13,6 +13,21 @@
 #include "alloc/alloc_hook.bpf.h"
 
 /*
+ * A port that is held already. One set aside gets another holder, so that neither the
+ * first one's close returns it, nor user space by an old listing.
+ */
+static __always_inline void bar_again(struct port_record *record,
+				      const struct lease *lease, __u32 flags)
+{
+	if (record->mark & RECORD_FOREIGN) {
+		record->holder = holder_of(lease);
+		record_unmark(record, RECORD_PROGRAM);
+		flags &= RECORD_LISTENED;
+	}
+	record_mark(record, flags);
+}
+
+/*
  * Bar the port. With leases on it (another program may bind there with
  * SO_REUSEADDR), no more are given, and the port returns only when user space finds no
  * socket on it. So it does where a second program binds what a first one has.
@@ -27,6 +42,9 @@ __noinline int port_bar(struct lease *lease, __u32 flags)
 	record = record_of(lease->host, lease->port);
 	if (!record)
 		return 0;
+	/* Or user space would find the hour over. */
+	if (flags & RECORD_LISTENED)
+		record_close(record, bpf_ktime_get_boot_ns(), true);
 	was = record->holder;
 	if (USERS(record->counts) && (__u32)was == (__u32)lease->cookie) {
 		record_mark(record, flags & RECORD_LISTENED);
@@ -35,12 +53,7 @@ __noinline int port_bar(struct lease *lease, __u32 flags)
 	if (USERS(record->counts) || PRINT(was) ||
 	    __sync_val_compare_and_swap(&record->holder, was, holder_of(lease)) !=
 		    was) {
-		/* Not for its first socket's close to return. */
-		if (record->mark & RECORD_FOREIGN)
-			record_unmark(record, RECORD_PROGRAM);
-		record_mark(record, record->mark & RECORD_FOREIGN
-					    ? flags & RECORD_LISTENED
-					    : flags);
+		bar_again(record, lease, flags);
 		return 1;
 	}
 	record_mark(record, flags | RECORD_FOREIGN);

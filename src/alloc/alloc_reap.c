@@ -23,8 +23,10 @@ static void return_aside(struct alloc *alloc, uint32_t number)
 			alloc_record(alloc, space->chunk, ask.port);
 
 		if (record && record_space(record) == number &&
-		    (record->mark & RECORD_FOREIGN))
+		    (record->mark & RECORD_FOREIGN)) {
+			ask.holder = record->holder;
 			alloc_serve(alloc, &ask);
+		}
 	}
 }
 
