@@ -73,7 +73,7 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/san/lib.a
 	$(CC) $(FLAGS) $(SAN) $< $(BUILD)/san/lib.a -o $@ -lcmocka $(LIBS)
 
 # The small programs that tests and benches drive; they share no code with srcport.
-TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker resting sink soak shape rewriter)
+TOOLS      := $(addprefix $(BUILD)/tests/tools/,connector connector-static forker resting sink soak shape rewriter run_time)
 BENCHES    := $(addprefix $(BUILD)/bench/,connect paired uniformity)
 TEST_SKEL  := $(patsubst tests/bpf/%.bpf.c,$(BUILD)/tests/bpf/%.skel.h,$(wildcard tests/bpf/*.bpf.c))
 BPF_TESTS  := $(patsubst tests/bpf/%.c,$(BUILD)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
@@ -93,6 +93,10 @@ $(BUILD)/tests/tools/soak: $(wildcard tests/tools/soak*.c)
 
 $(BUILD)/tests/tools/rewriter: tests/tools/rewriter.c tests/tools/endpoint.c \
 		| $(BUILD)/tests/bpf/rewriter.skel.h
+	@mkdir -p $(@D)
+	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@ -lbpf
+
+$(BUILD)/tests/tools/run_time: tests/tools/run_time.c
 	@mkdir -p $(@D)
 	$(CC) $(TOOL_FLAGS) -MF $@.d $^ -o $@ -lbpf
 

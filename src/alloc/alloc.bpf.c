@@ -16,8 +16,34 @@ int alloc_connect4(struct bpf_sock_addr *ctx)
 	__u32 address[4] = {0, 0, bpf_htonl(0xffff), ctx->user_ip4};
 
 	if (!address[3])
-		address[3] = bpf_htonl(0x7f000001);
+		address[3] = ctx->sk && ctx->sk->src_ip4 ? ctx->sk->src_ip4
+							 : bpf_htonl(LOOPBACK_V4);
 	return connect_hook(ctx, false, address);
+}
+
+/* "Any" as the kernel will have it (tcp_v6_connect(), __ip6_datagram_connect()). */
+static __always_inline void address_settle(struct bpf_sock *sk, __u32 *address)
+{
+	__u32 source[4] = {};
+
+	if (address[0] | address[1] | address[3] ||
+	    (address[2] && address[2] != bpf_htonl(0xffff)))
+		return;
+	if (sk) {
+		source[0] = sk->src_ip6[0];
+		source[1] = sk->src_ip6[1];
+		source[2] = sk->src_ip6[2];
+		source[3] = sk->src_ip6[3];
+	}
+	if (!address[2] && (source[0] | source[1] || source[2] != bpf_htonl(0xffff))) {
+		address[3] = bpf_htonl(1);
+		return;
+	}
+	/* [::] from a v4-mapped socket goes to loopback, [::ffff:0.0.0.0] to itself. */
+	address[3] = address[2] && source[3] && source[2] == bpf_htonl(0xffff)
+			     ? source[3]
+			     : bpf_htonl(LOOPBACK_V4);
+	address[2] = bpf_htonl(0xffff);
 }
 
 SEC("cgroup/connect6")
@@ -26,8 +52,7 @@ int alloc_connect6(struct bpf_sock_addr *ctx)
 	__u32 address[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
 			    ctx->user_ip6[3]};
 
-	if (!(address[0] | address[1] | address[2] | address[3]))
-		address[3] = bpf_htonl(1);
+	address_settle(ctx->sk, address);
 	return connect_hook(ctx, true, address);
 }
 
@@ -66,9 +91,9 @@ int BPF_PROG(alloc_set_state, struct sock *sk, int old_state, int new_state)
 	struct lease lease = {};
 
 	if (new_state == TCP_SYN_SENT)
-		syn_check(sk);
+		syn_check(&lease, sk);
 	else if (new_state == TCP_LISTEN)
-		listener_bar(sk);
+		listener_bar(&lease, sk);
 	if (new_state != TCP_CLOSE || old_state == TCP_SYN_RECV ||
 	    old_state == TCP_NEW_SYN_RECV || !lease_of(&lease, sk) ||
 	    waits_for_close(&lease, sk))
@@ -105,6 +130,8 @@ int alloc_sock_release(struct bpf_sock *ctx)
 	    (protocol != IPPROTO_TCP_NUMBER || ctx->state != TCP_CLOSE))
 		return 1;
 	READ_SOCK(ctx, skc_num, &port);
+	if (pending_binds)
+		bind_settle(bpf_get_socket_cookie(ctx), port);
 	if (port < 1024)
 		return 1;
 	lease.host = host_of(bpf_get_netns_cookie(ctx), protocol);
@@ -116,8 +143,7 @@ int alloc_sock_release(struct bpf_sock *ctx)
 	bpf_probe_read_kernel(&lease.uid, sizeof(lease.uid),
 			      (void *)ctx + bpf_core_field_offset(struct sock, sk_uid));
 	aim_of(&lease, ctx);
-	if (protocol == IPPROTO_UDP_NUMBER)
-		rest_datagrams(&lease);
+	rest_unseen(&lease);
 	if (!lease_end(&lease))
 		port_unbar(&lease);
 	return 1;

@@ -89,7 +89,7 @@ struct alloc_host {
 	__u32 had_bound;   /* a socket bound to an address had a port here */
 	__u32 maker;	   /* as of alloc_space */
 	__u32 chunk_count; /* on the maker's account */
-	__u32 reserved;
+	__u32 listened;	   /* ports kept out for listeners, at the last count */
 	__u32 chunk[ALLOC_GROUPS];
 };
 
@@ -108,8 +108,9 @@ struct alloc_host {
 
 #define RECORD_COUNT_MAX 65000 /* users of a port, and rests on it */
 
-/* port_record.holder, high half, of a port bound for one socket alone. */
-#define HOLDER_EXCLUSIVE 2ULL
+/* port_record.holder, high half, of a port bound for one socket alone: 30 bits of the
+ * uid, and what no destination has. */
+#define HOLDER_EXCLUSIVE(uid) ((__u32)(uid) << 2 | 2)
 
 struct port_record {
 	/* First user: high half its destination, low half that of its cookie. High half

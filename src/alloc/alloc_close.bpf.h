@@ -106,30 +106,56 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 }
 
 /*
+ * Users but root keep ports out after their close only as long as a sixteenth of all
+ * (16 at least) is out, so that nobody empties a pool by listening here and there.
+ */
+static __always_inline __u32 listener_flags(__u32 host_number, __u32 uid)
+{
+	struct alloc_host *host = by_id(&hosts, host_number);
+	__u32 most = guarded_count / 16;
+
+	if (!host)
+		return 0;
+	if (most < 16)
+		most = 16;
+	if (uid && host->listened >= most)
+		return 0;
+	__sync_fetch_and_add(&host->listened, 1);
+	return RECORD_LISTENED;
+}
+
+/*
  * A listener: nobody is given its port while it lives, nor for an hour after where the
  * program named the port. One of ours, bound to port 0, has a lease already.
  */
-static __always_inline void listener_bar(struct sock *sk)
+static __always_inline void listener_bar(struct lease *lease, struct sock *sk)
 {
 	struct port_record *record;
-	struct lease lease = {};
+	bool is_program;
+	__u32 flags = 0;
 
 	if (!is_guarded(sk->__sk_common.skc_num))
 		return;
-	lease.host =
+	lease->host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
-	if (!lease.host)
+	if (!lease->host)
 		return;
-	lease.port = sk->__sk_common.skc_num;
-	lease.cookie = bpf_get_socket_cookie(sk);
-	record = record_of(lease.host, lease.port);
+	lease->port = sk->__sk_common.skc_num;
+	lease->cookie = bpf_get_socket_cookie(sk);
+	record = record_of(lease->host, lease->port);
 	if (!record)
 		return;
-	if ((record->mark & RECORD_FOREIGN) || !is_held_by(record, lease.cookie))
-		port_bar(&lease,
-			 BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK
-				 ? RECORD_LISTENED
-				 : 0);
+	is_program = record->mark & RECORD_FOREIGN;
+	/* bpf_bind() locks the port as bind() does: it was not the program that named
+	 * it. */
+	if (!is_program && (__u32)record->holder == (__u32)lease->cookie) {
+		if (!is_held_by(record, lease->cookie))
+			port_bar(lease, RECORD_PROGRAM);
+		return;
+	}
+	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
+		flags = listener_flags(lease->host, sk->sk_uid.val);
+	port_bar(lease, flags);
 }
 
 /*
@@ -137,24 +163,23 @@ static __always_inline void listener_bar(struct sock *sk)
  * No port is shared until user space has looked who does this: two that asked
  * for different destinations may come out at the same.
  */
-static __noinline int lease_redirect(struct lease *lease)
+static __always_inline void lease_redirect(struct lease *lease)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
 
 	settings.is_rewritten = 1;
 	if (!record)
-		return 0;
+		return;
 	lease->space = record_space(record);
-	return lease_follow(lease);
+	lease_follow(lease);
 }
 
 /* The connection is about to send its SYN: does it go where the hook was told? */
-static __always_inline void syn_check(struct sock *sk)
+static __always_inline void syn_check(struct lease *lease, struct sock *sk)
 {
 	const __u32 *v6 = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32;
 	__u32 address[4] = {0, 0, bpf_htonl(0xffff), sk->__sk_common.skc_daddr};
 	struct verdict *verdict = verdict_slot();
-	struct lease lease = {};
 
 	if (!verdict || verdict->picked_by != EVENT_PICKED_SRCPORT ||
 	    verdict->cookie != bpf_get_socket_cookie(sk))
@@ -166,9 +191,9 @@ static __always_inline void syn_check(struct sock *sk)
 		address[3] = v6[3];
 	}
 	if (verdict->fold == destination_fold(address, sk->__sk_common.skc_dport) ||
-	    !lease_of(&lease, sk))
+	    !lease_of(lease, sk))
 		return;
-	lease_redirect(&lease);
+	lease_redirect(lease);
 }
 
 static __always_inline void lease_close(struct lease *lease, struct sock *sk,
@@ -207,8 +232,9 @@ static __always_inline void aim_of(struct lease *lease, struct bpf_sock *ctx)
 			  : NULL);
 }
 
-/* Is it one of UDP, in a pool where tuples rest after every close? */
-static __always_inline void rest_datagrams(struct lease *lease)
+/* A close that no state told of (UDP; TCP that goes back to CLOSE first), in a pool
+ * where tuples rest after every one. */
+static __always_inline void rest_unseen(struct lease *lease)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
 	struct alloc_space *space =

@@ -31,7 +31,7 @@ static __always_inline bool meets_twin(const struct lease *lease,
 	if (space->protocol != IPPROTO_UDP_NUMBER || !space_shares(space) ||
 	    (record->mark & RECORD_EXCLUSIVE))
 		return false;
-	return lease_is_closed(lease);
+	return lease_is_closed(lease) == TUPLE_IN_USE;
 }
 
 /*
@@ -68,6 +68,7 @@ __noinline int lease_follow(struct lease *lease)
 	if (host->tuple_count) {
 		__u32 destination = lease->destination, peer = lease->peer;
 		__u32 space_number = lease->space, is_shared = lease_is_shared(lease);
+		__u32 user = lease->user;
 
 		if (is_shared && lease->destination == destination)
 			return pool_of(record);
@@ -81,6 +82,7 @@ __noinline int lease_follow(struct lease *lease)
 		lease->destination = destination;
 		lease->peer = peer;
 		lease->space = space_number;
+		lease->user = user;
 	}
 	if ((__u32)record->holder != (__u32)lease->cookie && !USERS(record->counts))
 		return 0; /* never was ours: the program's own choice */
@@ -209,6 +211,9 @@ static __always_inline int lease_bind(struct bpf_sock_addr *ctx, const __u32 *so
 			/* A full table is a fault of ours, an empty pool is not. */
 			result = lease->rest_flags & LEASE_NO_ROOM ? ALLOC_REASON_TABLE
 								   : ALLOC_REASON_FULL;
+			/* Where nothing may be shared now the pool is not exhausted. */
+			if (flags & LEASE_UNSHARED)
+				result = ALLOC_REASON_CONFLICT;
 			break;
 		}
 		if (drew == DREW_RESTED && (lease->rest_flags & REST_PEER_OPEN) &&
@@ -339,8 +344,9 @@ static __always_inline __u32 over_reason(const struct lease *lease,
 {
 	struct alloc_user *user = user_at(lease->user);
 
-	return user && pool->quota && user->held >= pool->quota ? ALLOC_REASON_QUOTA
-								: ALLOC_REASON_TABLE;
+	return user && pool->quota && (__s32)user->held >= (__s32)pool->quota
+		       ? ALLOC_REASON_QUOTA
+		       : ALLOC_REASON_TABLE;
 }
 
 /* A socket that has a port connects: is it from us? */

@@ -95,7 +95,7 @@ static __noinline int guard_tell(struct bpf_sock_addr *ctx, const __u32 *address
 	notice_send(ctx, &what, address);
 	STAT_ADD(pool, foreign_binds, !is_refused);
 	STAT_ADD(pool, refusals[ALLOC_REASON_GUARD], is_refused);
-	if (!is_refused)
+	if (!is_refused || settings.mode == MODE_DRY_RUN)
 		return 1;
 	bpf_set_retval(-EADDRINUSE_NUMBER);
 	return 0;
@@ -121,18 +121,23 @@ static long pool_with_port(__u32 i, void *arg)
 
 /*
  * Is the port held by a lease that the kernel would let this socket join by our doing?
- * A TCP socket bound to port 0 has SO_REUSEADDR only where its program set it.
+ * One bound to port 0 has SO_REUSEADDR only where its program set it: TCP is left to
+ * the kernel, and UDP of the same user.
  */
 static __always_inline bool is_open_to_theft(const struct port_record *record,
-					     struct inet_sock *inet, __u64 cookie,
-					     __u32 protocol)
+					     __u32 protocol, __u32 uid, __u64 cookie)
 {
-	__u32 kept = RECORD_FOREIGN;
+	__u64 holder;
 
-	if (protocol == IPPROTO_TCP_NUMBER)
-		kept |= RECORD_EXCLUSIVE;
-	return record && USERS(record->counts) && !(record->mark & kept) &&
-	       (__u32)record->holder != (__u32)cookie && inet && is_reused(inet);
+	if (!record || !USERS(record->counts) || (record->mark & RECORD_FOREIGN))
+		return false;
+	holder = record->holder;
+	if ((__u32)holder == (__u32)cookie)
+		return false;
+	if (record->mark & RECORD_EXCLUSIVE)
+		return protocol == IPPROTO_UDP_NUMBER &&
+		       PRINT(holder) != HOLDER_EXCLUSIVE(uid);
+	return true;
 }
 
 /*
@@ -149,12 +154,18 @@ static __noinline int guard_bind(struct bpf_sock_addr *ctx, const __u32 *address
 	struct alloc_pool *pool = by_id(&pools, attachment->pool);
 	__u32 host = host_of(netns, ctx->protocol);
 	struct verdict *verdict = verdict_slot();
+	struct inet_sock *inet = inet_of(ctx);
+	struct port_record *record;
 
 	if (!host)
 		return 1;
 	bpf_loop(ALLOC_POOLS, pool_with_port, &search, 0);
-	if (is_open_to_theft(record_of(host, search.port), inet_of(ctx), cookie,
-			     ctx->protocol))
+	record = record_of(host, search.port);
+	/* Drawn by the hook of an inner cgroup just now. */
+	if (record && is_held_by(record, cookie))
+		return 1;
+	if (inet && is_reused(inet) &&
+	    is_open_to_theft(record, ctx->protocol, uid_of_sock(inet), cookie))
 		return guard_tell(ctx, address, search.found, true);
 	if (settings.foreign_bind == FOREIGN_BIND_ALLOWS)
 		return 1;

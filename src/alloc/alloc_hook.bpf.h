@@ -12,6 +12,7 @@
 
 #include "alloc/alloc_hook_abi.h"
 
+#define LOOPBACK_V4	    0x7f000001
 #define SOL_SOCKET_NUMBER   1
 #define SO_REUSEADDR_NUMBER 2
 #define EADDRINUSE_NUMBER   98
@@ -19,6 +20,7 @@
 
 struct alloc_settings settings;
 __u64 guarded[1024]; /* a bit for each port that is in a pool */
+__u32 guarded_count;
 
 static __always_inline bool is_guarded(__u32 port)
 {

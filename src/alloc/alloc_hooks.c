@@ -41,6 +41,8 @@ void alloc_set_reserved(struct alloc *alloc, const struct port_set *ports)
 /* The ports of all pools. */
 void alloc_hooks_guard(struct alloc *alloc)
 {
+	uint32_t count = 0;
+
 	for (int word = 0; word < 1024; word++) {
 		uint64_t bits = 0;
 
@@ -48,7 +50,9 @@ void alloc_hooks_guard(struct alloc *alloc)
 			if (alloc->pool_is_used[pool])
 				bits |= alloc->pools[pool].members.words[word];
 		alloc->bpf->bss->guarded[word] = bits;
+		count += __builtin_popcountll(bits);
 	}
+	alloc->bpf->bss->guarded_count = count;
 }
 
 static int attach_hooks(struct alloc *alloc, struct attachment *attachment,

@@ -399,6 +399,10 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 		clear_suspicion(alloc, space->host, port);
 		return;
 	}
+	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
+	if ((record->mark & (RECORD_EXCLUSIVE | RECORD_PROGRAM)) &&
+	    space->protocol == IPPROTO_TCP && !alloc->lists_bound)
+		return;
 	if (is_aside) {
 		/* What has a holder may be bound since the listing. */
 		give_back.holder = record->holder;
@@ -408,10 +412,6 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 			alloc_serve(alloc, &give_back);
 		return;
 	}
-	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
-	if ((record->mark & RECORD_EXCLUSIVE) && space->protocol == IPPROTO_TCP &&
-	    !alloc->lists_bound)
-		return;
 	forget(alloc, space->host, port, record);
 }
 

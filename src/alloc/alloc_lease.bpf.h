@@ -47,6 +47,10 @@ static __always_inline bool is_bound(const struct lease *lease)
 static __always_inline void lease_aim(struct lease *lease, const __u32 *address,
 				      __be16 port, const __u32 *source)
 {
+	/* Bound to 0.0.0.0 as v4-mapped: the kernel calls it bound, and it is not. */
+	if (source && !(source[0] | source[1] | source[3]) &&
+	    (!source[2] || source[2] == bpf_htonl(0xffff)))
+		source = NULL;
 	lease->peer = pick_destination(hash_secret(), address, port);
 	lease->destination =
 		source ? pick_bound_destination(hash_secret(), lease->peer, source)
@@ -55,7 +59,8 @@ static __always_inline void lease_aim(struct lease *lease, const __u32 *address,
 
 static __always_inline __u64 holder_of(const struct lease *lease)
 {
-	__u64 print = lease->destination ? lease->destination : HOLDER_EXCLUSIVE;
+	__u64 print =
+		lease->destination ? lease->destination : HOLDER_EXCLUSIVE(lease->uid);
 
 	return print << 32 | (__u32)lease->cookie;
 }

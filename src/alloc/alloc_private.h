@@ -46,6 +46,7 @@ struct alloc {
 	struct attachment attachments[ATTACHMENTS_MAX];
 	size_t attachment_count;
 	struct bpf_link *watches[2];
+	uint8_t host_idles[ALLOC_HOSTS]; /* reapings in a row that found it unused */
 	uint32_t known[8]; /* programs of the same hooks that change nothing; 0: none */
 	struct ring_buffer *notices;
 	alloc_notice_fn *notice; /* NULL: nobody asks */

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 
 #include "alloc/alloc_private.h"
+#include "alloc/alloc_rules_private.h"
 
 #include "alloc/alloc.skel.h"
 
@@ -22,8 +23,13 @@ static void return_aside(struct alloc *alloc, uint32_t number)
 		struct port_record *record =
 			alloc_record(alloc, space->chunk, ask.port);
 
-		if (record && record_space(record) == number &&
-		    (record->mark & RECORD_FOREIGN)) {
+		if (!record || record_space(record) != number ||
+		    !(record->mark & RECORD_FOREIGN))
+			continue;
+		/* What a program bound, or listened on, stays out for others too. */
+		if (record->mark & (RECORD_PROGRAM | RECORD_LISTENED)) {
+			record_unmark(record, RECORD_SPACE);
+		} else {
 			ask.holder = record->holder;
 			alloc_serve(alloc, &ask);
 		}
@@ -59,11 +65,19 @@ bool alloc_space_is_idle(const struct alloc *alloc, uint32_t number)
 /* Free the numbers of dropped spaces that no port and no rest names any more. */
 void alloc_reap_spaces(struct alloc *alloc)
 {
+	bool has_waited = false;
+
 	for (uint32_t number = 1; number < ALLOC_SPACES; number++) {
 		struct alloc_space *space = &alloc->spaces[number];
 
 		if (!space->is_dropped || space->resting_count ||
 		    !alloc_space_is_idle(alloc, number))
+			continue;
+		/* A hook may have found it just before it was dropped. */
+		if (!has_waited)
+			rules_wait_for_hooks();
+		has_waited = true;
+		if (!alloc_space_is_idle(alloc, number))
 			continue;
 		if (space->maker)
 			__atomic_fetch_sub(&alloc->users[space->maker].spaces, 1,
@@ -119,16 +133,38 @@ static void free_host(struct alloc *alloc, uint32_t number)
 	for (int group = 0; group < ALLOC_GROUPS; group++)
 		if (chunk[group])
 			alloc_keep_chunk(alloc, chunk[group]);
+	alloc->host_idles[number] = 0;
 	free(alloc->suspects[number]);
 	alloc->suspects[number] = NULL;
 	bpf_map_update_elem(bpf_map__fd(alloc->bpf->maps.free_hosts), NULL, &number,
 			    BPF_ANY);
 }
 
+static uint32_t count_listened(const struct alloc *alloc, const struct alloc_host *host)
+{
+	uint32_t count = 0;
+
+	for (unsigned int port = 1024; port < PORTS; port++) {
+		const struct port_record *record =
+			alloc_record(alloc, host->chunk, port);
+
+		count += record && (record->mark & RECORD_LISTENED);
+	}
+	return count;
+}
+
+/* Twice in a row idle: a hook that makes a space of a host just now is done with it. */
 void alloc_reap_hosts(struct alloc *alloc)
 {
-	for (uint32_t number = 1; number < ALLOC_HOSTS; number++)
-		if (alloc->hosts[number].netns && !has_space(alloc, number) &&
-		    !has_lease(alloc, &alloc->hosts[number]))
+	for (uint32_t number = 1; number < ALLOC_HOSTS; number++) {
+		struct alloc_host *host = &alloc->hosts[number];
+
+		if (!host->netns)
+			continue;
+		host->listened = count_listened(alloc, host);
+		if (has_space(alloc, number) || has_lease(alloc, host))
+			alloc->host_idles[number] = 0;
+		else if (++alloc->host_idles[number] > 1)
 			free_host(alloc, number);
+	}
 }

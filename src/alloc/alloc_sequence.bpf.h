@@ -54,6 +54,7 @@ struct search {
 	__u32 host;
 	__u32 space;
 	__u32 only_unused;
+	__u32 only_cold; /* no TIME_WAIT may be on the port */
 	__u32 algorithm;
 	__u32 counter;	/* its number in the space's, plus 1; 0: the algorithm has none
 			 */
@@ -75,6 +76,14 @@ static __always_inline __u32 search_next(const struct search *search, __u32 coun
 	return search->position + step + 1;
 }
 
+static __always_inline bool port_is_cold(const struct alloc_space *space, __u32 port)
+{
+	struct port_record *record = record_in(space->chunk, port);
+
+	return record &&
+	       !port_is_warm(record, space->protocol, bpf_ktime_get_boot_ns());
+}
+
 /* One try. */
 static long search_try(__u32 i, void *arg)
 {
@@ -92,6 +101,7 @@ static long search_try(__u32 i, void *arg)
 	port = port_map_select(&pool->members,
 			       (search->offset + search->position) % count);
 	if ((!search->only_unused || port_map_has(&space->unused, port)) &&
+	    (!search->only_cold || port_is_cold(space, port)) &&
 	    !tuple_is_closed(search->destination, search->peer, search->host, port,
 			     search->now_ms)) {
 		search->port = port;
@@ -141,6 +151,7 @@ static __noinline int sequence_begin(struct lease *lease, struct search *search)
 	search->peer = lease->peer;
 	search->now_ms = now_ms(lease->now_ns);
 	search->host = lease->host;
+	search->only_cold = lease->rest_flags & LEASE_UNSHARED;
 	search->space = lease->space;
 	search->algorithm = pool->algorithm;
 	search->counter = counter_of(lease, space->netns, pool->algorithm);

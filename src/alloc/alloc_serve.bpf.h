@@ -58,7 +58,8 @@ static __always_inline void serve_return(void)
 		if (record->holder != ask.holder || record->mark & RECORD_LISTENED)
 			return;
 		record->holder = 0;
-		record->mark = ask.space;
+		record_unmark(record, 0xffff & ~RECORD_LISTENED);
+		record_mark(record, ask.space);
 		ask.result = port_unuse(space->host, ask.port, 0);
 	} else if (!USERS(record->counts) && !PRINT(record->holder) &&
 		   !(record->mark & RECORD_LISTENED) && is_member(space, ask.port)) {

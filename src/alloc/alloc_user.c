@@ -62,6 +62,20 @@ static void user_free(struct alloc *alloc, const struct alloc_user_key *key,
 			    BPF_ANY);
 }
 
+/* Who holds nothing shares nothing: what the count still says leaked. */
+static void settle_shared(struct alloc *alloc, const struct alloc_user_key *key,
+			  uint32_t number)
+{
+	struct alloc_user *user = &alloc->users[number];
+
+	if (key->pool || !user->shared)
+		return;
+	for (uint32_t i = 1; i < ALLOC_USERS; i++)
+		if (alloc->users[i].parent == number && alloc->users[i].held)
+			return;
+	__atomic_store_n(&user->shared, 0, __ATOMIC_SEQ_CST);
+}
+
 /* Twice in a row idle: a hook that has just asked for the number is done with it. */
 static void user_judge(struct alloc *alloc, const struct alloc_user_key *key)
 {
@@ -69,6 +83,7 @@ static void user_judge(struct alloc *alloc, const struct alloc_user_key *key)
 
 	if (!number)
 		return;
+	settle_shared(alloc, key, number);
 	if (!has_nothing(&alloc->users[number]) || is_parent(alloc, number))
 		alloc->user_idles[number] = 0;
 	else if (++alloc->user_idles[number] > 2)
@@ -86,11 +101,14 @@ void alloc_reap_users(struct alloc *alloc)
 
 /* ---- leases that leaked from the counts ---- */
 
+#define STATE_TIME_WAIT 6
+
 struct census {
 	const struct alloc *alloc;
 	uint64_t netns;
 	const struct alloc_host *hosts[2]; /* TCP, UDP */
-	bool is_unsure;			   /* met sockets of unknown users */
+	bool is_unsure;			   /* not all sockets are listed */
+	uint32_t unknown;		   /* sockets of unknown users */
 	uint32_t held[ALLOC_USERS];
 };
 
@@ -103,11 +121,12 @@ static int census_add(const struct diag_socket *socket, void *arg)
 		host ? alloc_record(alloc, host->chunk, socket->local_port) : NULL;
 	struct alloc_user_key key = {.uid = socket->uid, .netns = census->netns};
 
-	if (!record || !USERS(record->counts) || (record->mark & RECORD_FOREIGN))
+	if (socket->state == STATE_TIME_WAIT || !record || !USERS(record->counts) ||
+	    (record->mark & RECORD_FOREIGN))
 		return 0;
 	/* A connection that outlived its descriptor has lost its user. */
 	if (!socket->inode)
-		census->is_unsure = true;
+		census->unknown++;
 	if (!socket->uid || !socket->inode)
 		return 0;
 	key.pool = alloc->spaces[record_space(record)].pool;
@@ -159,6 +178,11 @@ static void user_correct(struct alloc *alloc, uint32_t number, uint32_t there)
 	struct user_surplus *last = &alloc->surpluses[number];
 	int32_t held = user->held, surplus = held - (int32_t)there;
 
+	/* Too few is no doubt: a lease ended under another account (fchown(2)). */
+	if (held < 0) {
+		__atomic_fetch_sub(&user->held, held, __ATOMIC_SEQ_CST);
+		surplus = 0;
+	}
 	if (surplus > 0 && last->held == held && last->surplus == surplus) {
 		__atomic_fetch_sub(&user->held, surplus, __ATOMIC_SEQ_CST);
 		surplus = 0;
@@ -183,6 +207,7 @@ void alloc_correct_users(struct alloc *alloc, int netns_fd, uint64_t cookie)
 		uint32_t number = user_number(alloc, &keys[i]);
 
 		if (number && keys[i].netns == cookie)
-			user_correct(alloc, number, census->held[number]);
+			user_correct(alloc, number,
+				     census->held[number] + census->unknown);
 	}
 }

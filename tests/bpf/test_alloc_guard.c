@@ -450,6 +450,125 @@ static void a_quota_holds_one_user_back_and_no_other(void **state)
 	drain_listeners();
 }
 
+/* 192.0.2.1 is no address of this host: the kernel refuses after the hook has drawn. */
+static void a_bind_that_fails_gives_its_port_back(void **state)
+{
+	struct sockaddr_in nowhere = {.sin_family = AF_INET};
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fds[8];
+
+	(void)state;
+	use_pool(8, SHARING_NEVER, 0, false);
+	inet_pton(AF_INET, "192.0.2.1", &nowhere.sin_addr);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(bind(fd, (struct sockaddr *)&nowhere, sizeof(nowhere)),
+				 -1);
+		assert_int_equal(errno, EADDRNOTAVAIL);
+	}
+	close(TAKE_FD(fd));
+	for (int i = 0; i < 8; i++) {
+		fds[i] = connect_to(SOCK_STREAM, 0);
+		assert_true(fds[i] >= 0);
+		assert_true(is_in_pool(port_of(fds[i]), 8));
+	}
+	close_all(fds, 8);
+	drain_listeners();
+}
+
+static void a_port_of_ours_that_listens_is_not_kept_out_for_an_hour(void **state)
+{
+	int fds[8];
+
+	(void)state;
+	use_pool(8, SHARING_WHEN_FULL, 0, false);
+	for (int i = 0; i < 40; i++) {
+		struct sockaddr_in closed = bed.servers[0];
+		CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		closed.sin_port = htons(9);
+		assert_int_equal(
+			connect(fd, (struct sockaddr *)&closed, sizeof(closed)), -1);
+		listen(fd, 1);
+	}
+	for (int i = 0; i < 2; i++)
+		alloc_tick(bed.alloc);
+	for (int i = 0; i < 8; i++) {
+		fds[i] = connect_to(SOCK_STREAM, 0);
+		assert_true(fds[i] >= 0);
+		assert_true(is_in_pool(port_of(fds[i]), 8));
+	}
+	close_all(fds, 8);
+	drain_listeners();
+}
+
+/* What the kernel makes of "any" is no other program's doing: sharing goes on. */
+static void connects_to_any_do_not_end_sharing(void **state)
+{
+	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6,
+				      .sin6_port = bed.servers[0].sin_port};
+	struct sockaddr_in any = {.sin_family = AF_INET,
+				  .sin_port = bed.servers[0].sin_port};
+	struct sockaddr_in source = {.sin_family = AF_INET};
+	int fds[3], one = 1;
+
+	(void)state;
+	use_pool(1, SHARING_WHEN_FULL, 0, false);
+	inet_pton(AF_INET6, "::ffff:0.0.0.0", &mapped.sin6_addr);
+	fds[0] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fds[0], (struct sockaddr *)&mapped, sizeof(mapped)),
+			 0);
+	fds[1] = connect_to(SOCK_STREAM, 1);
+	assert_true(fds[1] >= 0);
+	/* From 127.0.0.2 "any" is 127.0.0.2, where nobody listens. */
+	inet_pton(AF_INET, "127.0.0.2", &source.sin_addr);
+	fds[2] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fds[2], IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one,
+		   sizeof(one));
+	assert_int_equal(bind(fds[2], (struct sockaddr *)&source, sizeof(source)), 0);
+	assert_int_equal(connect(fds[2], (struct sockaddr *)&any, sizeof(any)), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(fds[2]);
+	fds[2] = connect_to(SOCK_STREAM, 2);
+	assert_true(fds[2] >= 0);
+	assert_int_equal(port_of(fds[2]), port_of(fds[0]));
+	close_all(fds, 3);
+	drain_listeners();
+}
+
+static void a_dry_run_refuses_no_bind(void **state)
+{
+	unsigned int port;
+	int fd;
+
+	(void)state;
+	use_pool(4, SHARING_WHEN_FULL, 0, false);
+	port = add_other_pool();
+	alloc_set_guard(bed.alloc, FOREIGN_BIND_REFUSE);
+	alloc_set_mode(bed.alloc, ALLOC_DRY_RUN);
+	fd = bind_to_port(SOCK_STREAM, port, 1);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void quarantine_all_holds_after_a_reset_where_nothing_is_shared(void **state)
+{
+	struct pool pool = plain_pool(2);
+
+	(void)state;
+	pool.quarantine_ns = HOUR_NS;
+	pool.quarantine_all = true;
+	pool.sharing = SHARING_NEVER;
+	use(&pool);
+	for (int i = 0; i < 2; i++) {
+		int fd = connect_to(SOCK_STREAM, 0);
+
+		assert_true(fd >= 0);
+		close_all(&fd, 1);
+	}
+	assert_int_equal(connect_to(SOCK_STREAM, 0), -1);
+	drain_listeners();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +590,11 @@ int main(void)
 		TEST(with_quarantine_all_every_close_rests),
 		TEST(udp_shares_when_told_but_never_a_tuple),
 		TEST(a_quota_holds_one_user_back_and_no_other),
+		TEST(a_bind_that_fails_gives_its_port_back),
+		TEST(a_port_of_ours_that_listens_is_not_kept_out_for_an_hour),
+		TEST(connects_to_any_do_not_end_sharing),
+		TEST(a_dry_run_refuses_no_bind),
+		TEST(quarantine_all_holds_after_a_reset_where_nothing_is_shared),
 	};
 
 	return RUN_IN_BED(tests);

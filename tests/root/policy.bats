@@ -409,6 +409,21 @@ time.sleep(30)' 3>&- &
 	[ "$status" = 0 ]
 }
 
+@test "bind to port 0 in a run inside a managed scope is no foreign bind" {
+	policy '[pool default]' 'ports = 50000-50099' '[rule one]' 'uid = 65533' \
+		'pool = default' '[guard]' 'foreign-bind = refuse'
+	daemon_start_inside
+	for type in STREAM DGRAM; do
+		run managed -- python3 -c "
+import socket
+bound = socket.socket(type=socket.SOCK_$type)
+bound.bind(('10.9.0.1', 0))
+print(0, bound.getsockname()[1])"
+		[ "$status" = 0 ]
+		all_in_pool <(echo "$output") 50000 50099
+	done
+}
+
 @test "without a record the log still names who bound" {
 	policy '[pool default]' 'ports = 50000-50099' '[rule one]' 'destination = 10.9.0.2' \
 		'pool = default' '[guard]' 'foreign-bind = report'

@@ -151,27 +151,59 @@ early_test() {
 	all_in_pool "$PLACE/tuples"
 }
 
-# all_test OPTION...: those sessions leave no TIME_WAIT, and rest all the same.
+# all_test ADDRESS SECONDS OPTION...: those sessions leave no TIME_WAIT, and rest all the
+# same: 85 of 100 ports at any time, and then all.
 all_test() {
-	local early unclear
-	export ADDRESS=127.0.0.1 RECORD=$PLACE/record RESTING=$TOOLS/resting
-	rest_start 'quarantine = 2s' 'quarantine-all = yes'
-	rests 127.0.0.1 "use $* -n 255 -p 23; early; use $* -n 300; early" >"$PLACE/early"
-	judge 2 100 >"$PLACE/judged"
+	local early unclear address=$1 seconds=$2
+	shift 2
+	export ADDRESS=$address RECORD=$PLACE/record RESTING=$TOOLS/resting
+	rest_start "quarantine = ${seconds}s" 'quarantine-all = yes'
+	rests "$address" "use $* -n 255 -p $((seconds * 1000 / 85)); early; use $* -n 300; early" \
+		>"$PLACE/early"
+	judge "$seconds" 100 >"$PLACE/judged"
 	read -r early unclear <"$PLACE/judged"
-	[ "$(head -n 1 "$PLACE/early")" = 0 ]
+	[ "$(head -n 1 "$PLACE/early")" -le "$unclear" ]
 	[ "$early" -gt 100 ]
 	awk '{ print 0, $1 }' "$RECORD" >"$PLACE/tuples"
 	all_in_pool "$PLACE/tuples"
 	same_count "$early" "$unclear" "$(tail -n 1 "$PLACE/early")"
 }
 
-@test "with quarantine-all a tuple closed by reset rests" {
-	skip 'waits for quarantine-all'
-	all_test -r
+@test "IPv4: with quarantine-all a tuple closed by reset rests, 1 s" {
+	all_test 127.0.0.1 1 -r
 }
 
-@test "with quarantine-all a UDP tuple rests" {
-	skip 'waits for quarantine-all'
-	all_test -t udp
+@test "IPv6: with quarantine-all a tuple closed by reset rests, 5 s" {
+	all_test ::1 5 -r
+}
+
+@test "IPv4: with quarantine-all a UDP tuple rests, 5 s" {
+	all_test 127.0.0.1 5 -t udp
+}
+
+@test "IPv6: with quarantine-all a UDP tuple rests, 1 s" {
+	all_test ::1 1 -t udp
+}
+
+# all_minute ADDRESS OPTION...: as the 60 s above.
+all_minute() {
+	local early unclear address=$1
+	shift
+	export ADDRESS=$address RECORD=$PLACE/record RESTING=$TOOLS/resting
+	rest_start 'quarantine = 60s' 'quarantine-all = yes'
+	rests "$address" "use $* -n 90; sleep 30; use $* -n 5; sleep 27; use $* -n 5; early
+		use $*; early; sleep 7; use $* -n 85; early" >"$PLACE/early"
+	judge 60 100 >"$PLACE/judged"
+	read -r early unclear <"$PLACE/judged"
+	[ "$early" = 1 ]
+	[ "$(head -n 100 "$RECORD" | awk '{ print $1 }' | sort -u | wc -l)" = 100 ]
+	[ "$(paste -sd' ' "$PLACE/early")" = '0 1 1' ]
+}
+
+@test "IPv6: with quarantine-all 60 s hold after a reset, and end" {
+	all_minute ::1 -r
+}
+
+@test "IPv4: with quarantine-all 60 s hold after UDP, and end" {
+	all_minute 127.0.0.1 -t udp
 }

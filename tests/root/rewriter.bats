@@ -9,12 +9,17 @@ load helper
 
 SERVICES=$(seq 7001 7020)
 
-setup() {
-	place_make
+place_policy() {
 	{
+		printf '[pool default]\nports = %s-%s\n' "$POOL_FROM" "$POOL_TO"
 		printf '[pool always]\nports = 50000-51999\nsharing = always\n'
 		printf '[pool full]\nports = 52000-52499\nsharing = when-full\n'
-	} >>"$PLACE/srcport.conf"
+	} >"$PLACE/srcport.conf"
+}
+
+setup() {
+	place_make
+	place_policy
 	daemon_start
 	mkfifo "$PLACE/hold"
 	exec 4<>"$PLACE/hold"
@@ -32,10 +37,10 @@ teardown() {
 	place_remove
 }
 
-# rewrite ADDRESS: from now on, everything below the test's cgroup.
+# rewrite ADDRESS [CGROUP]: from now on, everything below this cgroup, or the test's.
 rewrite() {
 	: >"$PLACE/rewriter" # of the one before
-	"$TOOLS/rewriter" "$CGROUP" 7001 7020 "$1" 7000 \
+	"$TOOLS/rewriter" "${2:-$CGROUP}" 7001 7020 "$1" 7000 \
 		<"$PLACE/hold" >"$PLACE/rewriter" 3>&- 4>&- &
 	REWRITER=$!
 	wait_until 5 grep -q ready "$PLACE/rewriter"
@@ -135,4 +140,127 @@ has_lines() {
 		[ "$REWRITTEN" = 1000 ]
 		wait "$running"
 	done
+}
+
+# ---- srcportd at a scope, with a rule: no run, no cgroup of its own.
+
+# scope_start POOL: the scope, below an ancestor that is the test's as well. Nothing is
+# shared in a namespace before a daemon has looked through it, at most a second after the
+# first session.
+scope_start() {
+	SCOPE=$CGROUP/scope
+	mkdir -p "$SCOPE"
+	printf '[rule all]\ncgroup = %s\npool = %s\n' "/${SCOPE#"$CGROUP_ROOT"/}" "$1" \
+		>>"$PLACE/srcport.conf"
+	daemon_start --cgroup "$SCOPE" 4>&-
+	# To a port that no rewriter rewrites.
+	scoped "$TOOLS/connector" "$ADDRESS" 7000 >/dev/null
+	scoped "$TOOLS/connector" -t udp "$ADDRESS" 7000 >/dev/null
+	sleep 1.5
+}
+
+# scoped COMMAND...: become it in the scope, or in $INNER below it.
+scoped() {
+	bash -c 'echo $$ >"$0/cgroup.procs" && exec nsenter --net="/run/netns/$NET" -- "$@"' \
+		"${INNER:-$SCOPE}" "$@"
+}
+
+shared() {
+	srcport status --json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["alloc"]["shared"])'
+}
+
+# shared_grows yes|no|any: 20,000 sessions in the scope, of which none fails.
+shared_grows() {
+	local before
+	before=$(shared)
+	clients scoped
+	none_failed
+	[ "$(in_pool 50000 52499)" -gt 0 ]
+	echo "shared: $before, then $(shared)" >&2
+	case $1 in
+	yes) [ "$(shared)" -gt "$before" ] ;;
+	no) [ "$(shared)" = "$before" ] ;;
+	esac
+}
+
+# behind WHEN CGROUP yes|no|any POOL...: for both families and pools; is anything shared
+# there?
+behind() {
+	local when=$1 where=$2
+	for pool in "${@:4}"; do
+		for ADDRESS in 127.0.0.1 ::1; do
+			daemon_end TERM
+			place_policy
+			mkdir -p "$where"
+			[ "$when" != before ] || rewrite "$ADDRESS" "$where"
+			scope_start "$pool"
+			if [ "$when" = after ]; then
+				rewrite "$ADDRESS" "$where"
+				sleep 1.5 # the daemon looks once a second
+			fi
+			shared_grows "$3"
+			rewrite_no_more
+			[ "$REWRITTEN" = 20000 ]
+		done
+	done
+}
+
+@test "a rule's sessions behind a rewriter above the scope, there first, share nothing and do not fail" {
+	behind before "$CGROUP" no always full
+}
+
+@test "a rule's sessions behind a rewriter above the scope, there later, share nothing and do not fail" {
+	behind after "$CGROUP" no always full
+}
+
+@test "a rule's sessions behind a rewriter on the scope itself share nothing and do not fail" {
+	behind after "$CGROUP/scope" no always full
+}
+
+# Its turn is before srcport's, which sees where they really go: all to one destination,
+# with which a full pool has nothing to share.
+@test "a rule's sessions behind a rewriter below the scope go on sharing and do not fail" {
+	INNER=$CGROUP/scope/inner
+	behind after "$INNER" yes always
+	behind after "$INNER" any full
+}
+
+@test "no connect() of a rule fails when the rewriter comes while clients run" {
+	for pool in always full; do
+		ADDRESS=127.0.0.1
+		daemon_end TERM
+		place_policy
+		scope_start "$pool"
+		: >"$PLACE/tuples"
+		clients scoped 3>&- &
+		local running=$!
+		wait_until 10 has_lines 5000
+		rewrite "$ADDRESS"
+		wait "$running"
+		none_failed
+		[ "$(shared)" -gt 0 ]
+		rewrite_no_more
+		[ "$REWRITTEN" -gt 0 ]
+	done
+}
+
+@test "a rewriter on one run's cgroup leaves the sharing of another's alone" {
+	managed --pool full -- sh -c 'sed -n s/^0:://p /proc/self/cgroup; exec cat' \
+		<"$PLACE/hold" >"$PLACE/run" 3>&- 4>&- &
+	wait_until 10 has_cgroup
+	rewrite 127.0.0.1 "$CGROUP_ROOT$(cat "$PLACE/run")"
+	sleep 1.5
+	local before
+	before=$(shared)
+	ADDRESS=127.0.0.1 clients managed --pool full --
+	none_failed
+	[ "$(shared)" -gt "$before" ]
+	rewrite_no_more
+	[ "$REWRITTEN" = 0 ]
+}
+
+has_cgroup() {
+	grep -q srcport- "$PLACE/run"
 }

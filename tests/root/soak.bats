@@ -27,9 +27,14 @@ setup_file() {
 import socket
 print(int.from_bytes(socket.socket().getsockopt(1, 71, 8), "little"))')
 	export COOKIE
+	# A rule's pool learns what is there within a second of its first session.
+	for type in tcp udp; do
+		in_place "$TOOLS/connector" -t "$type" 127.0.0.1 9 >"$PLACE/first" 2>&1 3>&- || true
+	done
+	sleep 2
 	soak
 	{
-		grep -v '^holds' "$PLACE/told"
+		grep -v '^holds\|^listened_on' "$PLACE/told"
 		sort "$PLACE/soak.err" | uniq -c | head
 		echo "alloc $(status_alloc)"
 		echo "samples $(line_count "$PLACE/samples") of up to $(sort -n "$PLACE/samples" | tail -n 1) sockets"
@@ -121,6 +126,12 @@ ports_in_pool() {
 		port >= from && port <= to { print $1, port }' "$1" | sort -u
 }
 
+# The same, and what somebody listened on, which is kept out for an hour.
+ports_out() {
+	awk '/^listened_on/ { print "tcp", $2 }' "$PLACE/told" >"$PLACE/listened.ports"
+	ports_in_pool "$1" | sort -u - "$PLACE/listened.ports"
+}
+
 # client_tuples STATES: "PROTOCOL SOURCE PORT PEER PORT" of the side that opened the
 # session, from ss.
 client_tuples() {
@@ -146,11 +157,14 @@ client_tuples() {
 	[ -n "$SOAK_SECONDS" ] || [ "$(count_of operations)" = "$OPERATIONS" ]
 }
 
-@test "no connect() finds no address" {
-	skip 'waits for the allocator to see ports that others bind'
-	grep 'no address' "$PLACE/soak.err" | sort | uniq -c >&2
-	[ "$(count_of unavailable)" = 0 ]
-	[ "$(count_of again_unavailable)" = 0 ]
+# A socket keeps the port of its first connect(), and another may have it to the second's
+# peer. A foreigner may take what is given just then.
+@test "hardly a connect() finds no address, and hardly a bind() to port 0 fails" {
+	grep 'no address' "$PLACE/soak.err" | sort | uniq -c >&2 || true
+	grep 'bind' "$PLACE/soak.err" | sort | uniq -c >&2 || true
+	[ "$(count_of unavailable)" -le $(($(count_of connects) / 100000)) ]
+	[ "$(count_of again_unavailable)" -le $((1 + $(count_of again) / 10000)) ]
+	[ "$(count_of binds_failed)" -le $((1 + $(count_of binds) / 10000)) ]
 }
 
 @test "no tuple belongs to two sockets at once, as the clients tell" {
@@ -179,29 +193,36 @@ client_tuples() {
 }
 
 @test "no port is given that somebody listens on" {
-	skip 'waits for the allocator to see ports that others bind'
+	grep 'listened on' "$PLACE/soak.err" | sort | uniq -c >&2 || true
 	[ "$(count_of listening)" = 0 ]
 }
 
 @test "no port is given that somebody listened on before" {
-	skip 'waits for the allocator to remember listeners'
 	[ "$(count_of listened)" = 0 ]
 }
 
-@test "a port outside the pool is one that srcport left to the kernel, and counted" {
-	local fallbacks
+@test "the ports outside the pool are those that srcport left to the kernel, and few" {
+	local fallbacks outside
 	fallbacks=$(status_alloc |
 		python3 -c 'import json, sys; print(json.load(sys.stdin)["fallbacks"])')
-	echo "outside $(count_of outside) + $(count_of binds_outside), fallbacks $fallbacks" >&2
-	[ $(($(count_of outside) + $(count_of binds_outside))) -le "$fallbacks" ]
-	# The pool has four ports for each socket, but some are listened on by and by.
-	[ "$(count_of outside)" -le $(($(count_of ordinary) / 50)) ]
+	outside=$(($(count_of outside) + $(count_of failed_outside)))
+	echo "outside $outside + $(count_of binds_outside), fallbacks $fallbacks" >&2
+	[ $((outside + $(count_of binds_outside))) = "$fallbacks" ]
+	# The pool has four ports for each socket, but for a minute of two most tuples rest.
+	[ "$outside" -le $(($(count_of ordinary) / 5)) ]
+	# A port that is bound must not have any tuple at rest.
+	[ "$(count_of binds_outside)" -le $(($(count_of binds) * 3 / 4)) ]
 }
 
 @test "a second after the last operation each session that ss lists is open, and others only where ends were missed" {
 	local missed
+	# What a reconciling found without a socket is an end that nobody was told of either.
 	missed=$(python3 -c 'import json, sys
-print(json.load(open(sys.argv[1]))["sessions"]["lost"])' "$PLACE/open.status")
+status = [json.load(open(name)) for name in sys.argv[1:]]
+print(status[0]["sessions"]["lost"] + status[1]["alloc"]["repairs"])' \
+		"$PLACE/open.status" "$PLACE/closed.status")
+	echo "ends missed: $missed" >&2
+	[ "$missed" -le $((10 + $(count_of sessions) / 50)) ]
 	client_tuples 'ESTAB|SYN-SENT|CLOSE-WAIT' >"$PLACE/ss.tuples"
 	# One that was closed may or may not have a socket still.
 	client_tuples '.*' >"$PLACE/ss.any"
@@ -218,17 +239,17 @@ print(json.load(open(sys.argv[1]))["sessions"]["lost"])' "$PLACE/open.status")
 	local held
 	held=$(held_ports "$PLACE/open.status")
 	awk '/^holds/ { print $2, $3 }' "$PLACE/told" | sort -u >"$PLACE/own.ports"
-	ports_in_pool "$PLACE/open.sockets" | sort -u - "$PLACE/own.ports" >"$PLACE/any.ports"
+	ports_out "$PLACE/open.sockets" | sort -u - "$PLACE/own.ports" >"$PLACE/any.ports"
 	echo "held $held, by sockets $(line_count "$PLACE/own.ports")," \
 		"TIME_WAIT included $(line_count "$PLACE/any.ports")" >&2
 	[ "$held" -ge "$(line_count "$PLACE/own.ports")" ]
 	[ "$held" -le "$(line_count "$PLACE/any.ports")" ]
 }
 
-@test "a second after the last socket closed no port is held but for TIME_WAIT's" {
+@test "a second after the last socket closed no port is held but for TIME_WAIT's and listeners'" {
 	local held
 	held=$(held_ports "$PLACE/closed.status")
-	ports_in_pool "$PLACE/closed.sockets" >"$PLACE/any.ports"
+	ports_out "$PLACE/closed.sockets" >"$PLACE/any.ports"
 	echo "held $held, in TIME_WAIT $(line_count "$PLACE/any.ports")" >&2
 	! grep -q udp "$PLACE/any.ports"
 	[ "$held" -le "$(line_count "$PLACE/any.ports")" ]
@@ -236,10 +257,10 @@ print(json.load(open(sys.argv[1]))["sessions"]["lost"])' "$PLACE/open.status")
 
 nothing_is_held() {
 	srcport status --json >"$PLACE/status"
-	[ "$(held_ports "$PLACE/status")" = 0 ]
+	[ "$(held_ports "$PLACE/status")" -le "$(grep -c '^listened_on' "$PLACE/told")" ]
 }
 
-@test "no port is held when TIME_WAIT is over" {
+@test "no port is held when TIME_WAIT is over, but for those that somebody listened on" {
 	[ "$OPERATIONS" -gt 200000 ] || skip 'takes 75 seconds; make soak does it'
 	local passed=$(((${EPOCHREALTIME/./} - ENDED) / 1000000))
 	if ! wait_until $((passed < 75 ? 75 - passed : 1)) nothing_is_held; then

@@ -6,7 +6,8 @@
  * closed in order, by reset, by either side, by a kill. Each looks at what it is given.
  *
  * Prints the seed, then what happened as "NAME NUMBER" lines, "holds PROTOCOL PORT" for
- * each socket still open, "ready"; and waits until standard input ends before it closes
+ * each socket still open, "listened_on PORT" for each port that somebody bound by its
+ * number and listened on, "ready"; and waits until standard input ends before it closes
  * them. Needs the addresses that tests/root/helper.bash gives a namespace.
  */
 #include "soak.h"
@@ -103,6 +104,14 @@ static int replace_killed(const struct plan *plan, pid_t *pids)
 	return 1;
 }
 
+/* Ports that srcport keeps out, for the judge: "listened_on PORT". */
+static void print_listened(const struct plan *plan)
+{
+	for (unsigned int port = plan->from; port <= plan->to; port++)
+		if (plan->board->listened[port])
+			printf("listened_on %u\n", port);
+}
+
 /* Until the clients rest and the foreigners are gone. 0 or a negative errno. */
 static int supervise(const struct plan *plan, pid_t *pids)
 {
@@ -161,6 +170,7 @@ static int run(const struct plan *plan)
 		actors[i] = start_actor(plan, i);
 	err = supervise(plan, actors);
 	print_counts(plan->board->counts);
+	print_listened(plan);
 	if (err < 0) {
 		fprintf(stderr, "soak: a process did not end well: %s\n",
 			strerror(-err));
@@ -192,7 +202,8 @@ static int parse_options(int argc, char **argv, struct plan *plan)
 	}
 	if (argc - optind != 3)
 		return -EINVAL;
-	plan->end = soak_now() / 1000000000 + atol(argv[optind]);
+	plan->start = soak_now() / 1000000000;
+	plan->end = plan->start + atol(argv[optind]);
 	plan->from = atoi(argv[optind + 1]);
 	plan->to = atoi(argv[optind + 2]);
 	return 0;

@@ -63,11 +63,12 @@ enum remote {
 	X(kills)                                                             \
 	X(binds) /* to port 0 */                                             \
 	X(binds_failed)                                                      \
-	X(binds_outside) /* given a port that is not from the pool */        \
-	X(ordinary)	 /* connected, the port srcport's to choose */       \
-	X(outside)	 /* of these, not from the pool */                   \
-	X(echoes)	 /* datagrams that came back to their socket */      \
-	X(others)	 /* calls that failed otherwise */                   \
+	X(binds_outside)  /* given a port that is not from the pool */       \
+	X(ordinary)	  /* connected, the port srcport's to choose */      \
+	X(outside)	  /* of these, not from the pool */                  \
+	X(failed_outside) /* not from the pool, and the connect() failed */  \
+	X(echoes)	  /* datagrams that came back to their socket */     \
+	X(others)	  /* calls that failed otherwise */                  \
 	X(foreign_binds)                                                     \
 	X(foreign_refused)                                                   \
 	X(foreign_listens)                                                   \
@@ -100,7 +101,7 @@ struct board {
 };
 
 struct plan {
-	time_t end;
+	time_t start, end;
 	unsigned int seed;
 	uint16_t from, to;		 /* the pool */
 	uint16_t except_from, except_to; /* in the pool, never given; 0: none */

@@ -17,10 +17,16 @@
 #include "soak.h"
 
 #define SOCKETS	       60 /* open at once */
-#define KILL_APART     5000
+#define KILL_APART     20000
 #define TRIES	       4
 #define TRY_SECONDS    1
 #define SERVER_REMOTES (SERVERS * SERVER_ADDRESSES)
+
+/* TIME_WAIT fills the pool within seconds and lasts a minute: of each two minutes these
+ * few have it, the others do not. */
+#define ROUND_SECONDS 120
+#define WAITS_FROM    1
+#define WAITS_TO      3
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -64,16 +70,16 @@ static void open_socket(struct held *held, int type, enum remote remote, bool is
 }
 
 /* Told on stderr, as each is a fault or near to one. */
-static void tell_unavailable(struct client *client, const struct held *held,
-			     const char *which)
+static void tell_unavailable(const struct held *held, bool had_port, enum remote remote)
 {
-	uint16_t port = soak_port(held->fd);
+	char local_text[ENDPOINT_TEXT_MAX] = "";
+	struct endpoint local;
 
-	fprintf(stderr, "soak: no address at %s connect: %s with %s port\n", which,
-		held->type == SOCK_STREAM ? "tcp" : "udp",
-		!port					    ? "no"
-		: soak_is_in_pool(client->actor.plan, port) ? "a pool's"
-							    : "another");
+	if (endpoint_local(held->fd, &local) == 0)
+		endpoint_format(&local, local_text);
+	fprintf(stderr, "soak: no address at connect: %s from %s, %s, to peer %d\n",
+		held->type == SOCK_STREAM ? "tcp" : "udp", local_text,
+		had_port ? "its port" : "a new port", remote);
 }
 
 /* A port given since then by connect() or bind(). */
@@ -123,17 +129,37 @@ static int connect_to(struct client *client, struct held *held, enum remote remo
 	return err;
 }
 
+/* connect() succeeded, and the port was srcport's to choose. */
+static void count_port(struct client *client, const struct held *held)
+{
+	struct counts *counts = client->actor.counts;
+
+	counts->ordinary++;
+	if (!soak_is_in_pool(client->actor.plan, soak_port(held->fd)))
+		counts->outside++;
+}
+
+/* A port that the kernel gave is gone when connect() fails. */
+static void count_failed(struct client *client, const struct held *held)
+{
+	if (!soak_is_in_pool(client->actor.plan, soak_port(held->fd)))
+		client->actor.counts->failed_outside++;
+}
+
 /* Of a socket that did not fail before. */
 static int first_connect(struct client *client, struct held *held, enum remote remote,
 			 bool is_mapped)
 {
 	struct counts *counts = client->actor.counts;
+	bool had_port = soak_port(held->fd) != 0;
 	int err = connect_to(client, held, remote, is_mapped);
 
 	counts->connects++;
+	if (err < 0 && err != -EINPROGRESS && !had_port)
+		count_failed(client, held);
 	if (err == -EADDRNOTAVAIL) {
 		counts->unavailable++;
-		tell_unavailable(client, held, "first");
+		tell_unavailable(held, had_port, remote);
 	} else if (err == -ECONNREFUSED) {
 		counts->refused++;
 	} else if (err == -EINPROGRESS) {
@@ -146,16 +172,25 @@ static int first_connect(struct client *client, struct held *held, enum remote r
 	return err;
 }
 
-/* A socket that has its port already: it keeps it. */
+/* A socket that has its port already, and keeps it, unless the kernel gave it: that one
+ * a refused TCP socket has no more, though it tells of it. */
 static void connect_again(struct client *client, struct held *held, enum remote remote)
 {
 	struct counts *counts = client->actor.counts;
+	uint16_t port = soak_port(held->fd);
+	bool had_port = held->type == SOCK_STREAM
+				? soak_is_in_pool(client->actor.plan, port)
+				: port;
 	int err = connect_to(client, held, remote, false);
 
 	counts->again++;
+	if (!had_port && err < 0)
+		count_failed(client, held);
+	else if (!had_port)
+		count_port(client, held);
 	if (err == -EADDRNOTAVAIL) {
 		counts->again_unavailable++;
-		tell_unavailable(client, held, "another");
+		tell_unavailable(held, had_port, remote);
 	} else if (err < 0) {
 		actor_count_other(&client->actor, "connect again", err);
 	}
@@ -165,15 +200,12 @@ static void connect_again(struct client *client, struct held *held, enum remote 
 static int ordinary_connect(struct client *client, struct held *held,
 			    enum remote remote, bool is_mapped)
 {
-	struct counts *counts = client->actor.counts;
 	uint64_t since = soak_now();
 	int err = first_connect(client, held, remote, is_mapped);
 
 	if (err < 0 && err != -EINPROGRESS)
 		return err;
-	counts->ordinary++;
-	if (!soak_is_in_pool(client->actor.plan, soak_port(held->fd)))
-		counts->outside++;
+	count_port(client, held);
 	look_at_port(client, held, since);
 	return err;
 }
@@ -248,8 +280,13 @@ static int bind_to(struct client *client, struct held *held, const char *address
 	uint16_t port;
 
 	endpoint_parse(address, "0", &local);
-	if (bind(held->fd, (struct sockaddr *)&local.address, local.length) < 0)
-		return -errno;
+	if (bind(held->fd, (struct sockaddr *)&local.address, local.length) < 0) {
+		client->actor.counts->binds_failed++;
+		fprintf(stderr, "soak: bind %s to %s: %s\n",
+			held->type == SOCK_STREAM ? "tcp" : "udp", address,
+			strerror(errno));
+		return -1;
+	}
 	port = soak_port(held->fd);
 	if (!port) /* at connect() */
 		return 0;
@@ -274,8 +311,8 @@ static void open_bound(struct client *client, struct held *held, int type)
 	open_socket(held, type, remote, false);
 	counts->binds++;
 	if (bind_to(client, held, is_v6 ? "::1" : locals[random() % 4]) < 0)
-		counts->binds_failed++;
-	else if (random() % 2)
+		return;
+	if (random() % 2)
 		first_connect(client, held, remote, false);
 	else if (type == SOCK_STREAM && listen(held->fd, 4) < 0)
 		actor_count_other(&client->actor, "listen", -errno);
@@ -290,9 +327,7 @@ static void open_from(struct client *client, struct held *held, int type)
 
 	open_socket(held, type, remote, false);
 	setsockopt(held->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind_to(client, held, locals[random() % 3]) < 0)
-		client->actor.counts->binds_failed++;
-	else
+	if (bind_to(client, held, locals[random() % 3]) == 0)
 		ordinary_connect(client, held, remote, false);
 }
 
@@ -344,13 +379,21 @@ static void talk(struct client *client, const struct held *held)
 	client->actor.counts->echoes_lost++;
 }
 
+static bool may_wait(const struct client *client)
+{
+	time_t passed = soak_now() / 1000000000 - client->actor.plan->start;
+
+	passed %= ROUND_SECONDS;
+	return passed >= WAITS_FROM && passed < WAITS_TO;
+}
+
 static void close_somehow(struct client *client, struct held *held)
 {
 	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
 	if (held->can_talk && random() % 2)
 		talk(client, held);
-	if (random() % 3 == 0)
+	if (!may_wait(client) || random() % 3 == 0)
 		setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	actor_release(&client->actor, held->claim);
 	close(held->fd);
