@@ -132,7 +132,7 @@ int alloc_sock_release(struct bpf_sock *ctx)
 	READ_SOCK(ctx, skc_num, &port);
 	if (pending_binds)
 		bind_settle(bpf_get_socket_cookie(ctx), port);
-	if (port < 1024)
+	if (!was_guarded(port))
 		return 1;
 	lease.host = host_of(bpf_get_netns_cookie(ctx), protocol);
 	if (!lease.host)

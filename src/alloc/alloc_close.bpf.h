@@ -70,6 +70,30 @@ static __always_inline bool waits_for_close(const struct lease *lease, struct so
 	       sk->sk_socket && (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
 }
 
+/*
+ * May a socket on this port, with this cookie, have anything of us? What has a lease,
+ * or had its port barred, got its cookie then; what was accepted has none as a rule.
+ */
+static __always_inline bool may_be_ours(__u32 port, __u64 cookie)
+{
+	return cookie && was_guarded(port);
+}
+
+/*
+ * Is the port the socket's, its own or shared, or barred for it? Asked before anything
+ * is hashed: most sockets have let go of their port when they are asked about again.
+ */
+static __always_inline bool has_any(const struct lease *lease)
+{
+	struct port_record *record = record_of(lease->host, lease->port);
+	struct alloc_host *host = by_id(&hosts, lease->host);
+
+	if (!record || !host || !USERS(record->counts))
+		return false;
+	return (__u32)record->holder == (__u32)lease->cookie ||
+	       (host->tuple_count && limbo_find(lease->cookie));
+}
+
 /* The lease this TCP socket may have; false: its port is none that we give in its host.
  */
 static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
@@ -80,14 +104,14 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 	__u32 source[4] = {0, 0, 0, sk->__sk_common.skc_rcv_saddr};
 	bool is_v4 = sk->__sk_common.skc_family != AF_INET6;
 
-	if (sk->__sk_common.skc_num < 1024)
+	lease->port = sk->__sk_common.skc_num;
+	lease->cookie = sk->__sk_common.skc_cookie.counter;
+	if (!may_be_ours(lease->port, lease->cookie))
 		return false;
 	lease->host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
-	if (!lease->host)
+	if (!lease->host || !has_any(lease))
 		return false;
-	lease->port = sk->__sk_common.skc_num;
-	lease->cookie = bpf_get_socket_cookie(sk);
 	lease->now_ns = bpf_ktime_get_boot_ns();
 	lease->uid = sk->sk_uid.val;
 	if (!is_v4) {
@@ -182,7 +206,7 @@ static __always_inline void syn_check(struct lease *lease, struct sock *sk)
 	struct verdict *verdict = verdict_slot();
 
 	if (!verdict || verdict->picked_by != EVENT_PICKED_SRCPORT ||
-	    verdict->cookie != bpf_get_socket_cookie(sk))
+	    verdict->cookie != (__u64)sk->__sk_common.skc_cookie.counter)
 		return;
 	if (sk->__sk_common.skc_family == AF_INET6) {
 		address[0] = v6[0];

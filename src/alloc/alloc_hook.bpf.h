@@ -19,15 +19,26 @@
 #define EADDRNOTAVAIL	    99
 
 struct alloc_settings settings;
-__u64 guarded[1024]; /* a bit for each port that is in a pool */
+__u64 guarded[1024];	  /* a bit for each port that is in a pool */
+__u64 ever_guarded[1024]; /* or was: leases outlive their pool */
 __u32 guarded_count;
 
-static __always_inline bool is_guarded(__u32 port)
+static __always_inline bool port_bit(const __u64 *words, __u32 port)
 {
 	__u64 word = port >> 6;
 
 	PICK_BOUND(word, 1023);
-	return guarded[word] >> (port & 63) & 1;
+	return words[word] >> (port & 63) & 1;
+}
+
+static __always_inline bool is_guarded(__u32 port)
+{
+	return port_bit(guarded, port);
+}
+
+static __always_inline bool was_guarded(__u32 port)
+{
+	return port_bit(ever_guarded, port);
 }
 
 static __always_inline bool protocol_is_ours(__u32 protocol)

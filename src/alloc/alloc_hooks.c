@@ -50,6 +50,7 @@ void alloc_hooks_guard(struct alloc *alloc)
 			if (alloc->pool_is_used[pool])
 				bits |= alloc->pools[pool].members.words[word];
 		alloc->bpf->bss->guarded[word] = bits;
+		alloc->bpf->bss->ever_guarded[word] |= bits;
 		count += __builtin_popcountll(bits);
 	}
 	alloc->bpf->bss->guarded_count = count;

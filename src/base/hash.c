@@ -3,15 +3,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define BUCKET_COUNT_MIN 64
+#define SPREAD		 UINT64_C(0x9e3779b97f4a7c15)
 
-/* Keys are counters and addresses; a multiplication spreads them over the high bits. */
+/*
+ * Keys are counters and addresses; a multiplication spreads them over the highest bits.
+ * (Not over those in the middle: there a counter meets every ninth bucket only.)
+ */
 static size_t bucket_of(const struct hash *hash, uint64_t key)
 {
 	key ^= key >> 32;
-	key *= UINT64_C(0x9e3779b97f4a7c15);
-	return (key >> 32) & (hash->bucket_count - 1);
+	key *= SPREAD;
+	return key >> (__builtin_clzll(hash->bucket_count) + 1);
 }
 
 int hash_init(struct hash *hash)
@@ -95,4 +100,26 @@ struct hash_node *hash_next(const struct hash_node *node)
 	while (next && next->key != node->key)
 		next = next->next;
 	return next;
+}
+
+static uint64_t mix_word(uint64_t key, uint64_t word)
+{
+	key = (key ^ word) * SPREAD;
+	return key ^ key >> 32;
+}
+
+uint64_t hash_mix(uint64_t key, const void *bytes, size_t length)
+{
+	const char *at = bytes;
+	uint64_t word;
+
+	for (; length >= sizeof(word); at += sizeof(word), length -= sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+		key = mix_word(key, word);
+	}
+	if (!length)
+		return key;
+	word = 0;
+	memcpy(&word, at, length);
+	return mix_word(key, word);
 }

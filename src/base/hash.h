@@ -35,4 +35,10 @@ void hash_remove(struct hash *hash, struct hash_node *node);
 struct hash_node *hash_find(const struct hash *hash, uint64_t key); /* NULL: none */
 struct hash_node *hash_next(const struct hash_node *node); /* the next of its key */
 
+/*
+ * A number from another and bytes, for keys of hash tables: eight bytes at a time. Begin
+ * with any number. It is no defence against who chooses the bytes.
+ */
+uint64_t hash_mix(uint64_t key, const void *bytes, size_t length);
+
 #endif /* BASE_HASH_H */

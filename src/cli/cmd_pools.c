@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/cmd.h"
+#include "cli/field.h"
 #include "report/report_escape.h"
 
 #define DURATION_MAX 32
@@ -19,18 +20,6 @@ struct pools_printer {
 };
 
 DEFINE_CLEANUP(json_t, json_decref)
-
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text ? text : "-";
-}
-
-static int64_t number_of(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
 
 /* "-" where it is null: not growing, or not known. */
 static const char *duration_format(const json_t *seconds, char buf[DURATION_MAX])
@@ -66,13 +55,13 @@ static void print_row(const json_t *pool)
 	printf("%-16s %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64
 	       " %8.1f %8" PRId64 " %6" PRId64 " %6" PRId64 " %8" PRId64 " %8" PRId64
 	       " %8s\n",
-	       text_of(pool, "name"), number_of(pool, "capacity"),
-	       number_of(pool, "busiest"), number_of(pool, "held"),
-	       number_of(pool, "leases"), number_of(pool, "resting"),
+	       field_text(pool, "name"), field_number(pool, "capacity"),
+	       field_number(pool, "busiest"), field_number(pool, "held"),
+	       field_number(pool, "leases"), field_number(pool, "resting"),
 	       json_number_value(json_object_get(pool, "picks_per_second")),
-	       number_of(pool, "shared"), number_of(pool, "early_reuses"),
-	       number_of(pool, "conflicts"), number_of(pool, "fallbacks"),
-	       number_of(pool, "refusals"),
+	       field_number(pool, "shared"), field_number(pool, "early_reuses"),
+	       field_number(pool, "conflicts"), field_number(pool, "fallbacks"),
+	       field_number(pool, "refusals"),
 	       duration_format(json_object_get(pool, "forecast"), full_in));
 }
 
@@ -81,13 +70,13 @@ static void print_policy(const json_t *pool)
 	const json_t *quota = json_object_get(pool, "quota");
 
 	printf("  ports        %s, algorithm %s, sharing %s, exhausted %s",
-	       text_of(pool, "ports"), text_of(pool, "algorithm"),
-	       text_of(pool, "sharing"), text_of(pool, "exhausted"));
+	       field_text(pool, "ports"), field_text(pool, "algorithm"),
+	       field_text(pool, "sharing"), field_text(pool, "exhausted"));
 	if (json_is_integer(quota))
 		printf(", quota %" JSON_INTEGER_FORMAT " a user",
 		       json_integer_value(quota));
-	printf("; %" PRId64 " rules, %" PRId64 " runs%s\n", number_of(pool, "rules"),
-	       number_of(pool, "runs"),
+	printf("; %" PRId64 " rules, %" PRId64 " runs%s\n", field_number(pool, "rules"),
+	       field_number(pool, "runs"),
 	       json_is_true(json_object_get(pool, "is_outdated"))
 		       ? "; no more in the policy"
 		       : "");
@@ -99,7 +88,7 @@ static void print_reasons(const json_t *pool)
 	const char *name;
 	json_t *value;
 
-	if (!number_of(pool, "fallbacks") && !number_of(pool, "refusals"))
+	if (!field_number(pool, "fallbacks") && !field_number(pool, "refusals"))
 		return;
 	printf("  left out    ");
 	json_object_foreach(reasons, name, value)
@@ -115,15 +104,15 @@ static void print_destination(const json_t *pool)
 {
 	const json_t *busiest = json_object_get(pool, "busiest_destination");
 	const json_t *open = json_object_get(busiest, "open");
-	bool is_v6 = strchr(text_of(busiest, "dst"), ':');
+	bool is_v6 = strchr(field_text(busiest, "dst"), ':');
 	char full_in[DURATION_MAX];
 
 	if (!json_is_object(busiest))
 		return;
 	printf("  most go to   %s%s%s:%" PRId64 "/%s: %" PRId64 " sessions",
-	       is_v6 ? "[" : "", text_of(busiest, "dst"), is_v6 ? "]" : "",
-	       number_of(busiest, "dport"), text_of(busiest, "proto"),
-	       number_of(busiest, "sessions"));
+	       is_v6 ? "[" : "", field_text(busiest, "dst"), is_v6 ? "]" : "",
+	       field_number(busiest, "dport"), field_text(busiest, "proto"),
+	       field_number(busiest, "sessions"));
 	if (json_is_integer(open))
 		printf(", %" JSON_INTEGER_FORMAT " ports open to it, full in %s",
 		       json_integer_value(open),
@@ -141,16 +130,16 @@ static void print_owner(const json_t *pool)
 	if (!json_is_object(owner))
 		return;
 	printf("  held most by ");
-	comm = report_escape(text_of(owner, "comm"), 64, REPORT_CUT_END);
-	exe = report_escape(text_of(owner, "exe"), 256, REPORT_CUT_START);
+	comm = report_escape(field_text(owner, "comm"), 64, REPORT_CUT_END);
+	exe = report_escape(field_text(owner, "exe"), 256, REPORT_CUT_START);
 	if (json_is_integer(pid))
 		printf("%s (pid %" JSON_INTEGER_FORMAT ", %s, uid %" PRId64 ")",
 		       comm ? comm : "-", json_integer_value(pid), exe ? exe : "-",
-		       number_of(owner, "uid"));
+		       field_number(owner, "uid"));
 	else
-		printf("uid %" PRId64, number_of(owner, "uid"));
-	printf(": %" PRId64 " sessions%s\n", number_of(owner, "sessions"),
-	       strcmp(text_of(pool, "told_by"), "record") == 0
+		printf("uid %" PRId64, field_number(owner, "uid"));
+	printf(": %" PRId64 " sessions%s\n", field_number(owner, "sessions"),
+	       strcmp(field_text(pool, "told_by"), "record") == 0
 		       ? ""
 		       : " (by their ports: nothing is recorded)");
 }
@@ -199,8 +188,8 @@ static void print_memory(const json_t *memory)
 
 	printf("kernel memory: %" PRId64 " KiB for the pools (%" PRId64
 	       " B a port, %" PRId64 " B a shared tuple, %" PRId64 " B a resting one)",
-	       number_of(memory, "total") / 1024, number_of(memory, "per_port"),
-	       number_of(memory, "per_shared"), number_of(memory, "per_resting"));
+	       field_number(memory, "total") / 1024, field_number(memory, "per_port"),
+	       field_number(memory, "per_shared"), field_number(memory, "per_resting"));
 	if (json_is_integer(recorder))
 		printf(", %" JSON_INTEGER_FORMAT " KiB for the record",
 		       json_integer_value(recorder) / 1024);

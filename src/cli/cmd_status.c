@@ -8,21 +8,10 @@
 #include "base/cleanup.h"
 #include "cli/client.h"
 #include "cli/cmd.h"
+#include "cli/field.h"
 
 DEFINE_CLEANUP(struct client, client_close)
 DEFINE_CLEANUP(json_t, json_decref)
-
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text ? text : "-";
-}
-
-static int64_t number_of(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
 
 static void print_pools(const json_t *pools)
 {
@@ -32,9 +21,9 @@ static void print_pools(const json_t *pools)
 	json_array_foreach(pools, i, pool)
 		printf("pool      %s: %s, %" PRId64 " of %" PRId64 " held, %" PRId64
 		       " resting, sharing %s\n",
-		       text_of(pool, "name"), text_of(pool, "ports"),
-		       number_of(pool, "held"), number_of(pool, "capacity"),
-		       number_of(pool, "resting"), text_of(pool, "sharing"));
+		       field_text(pool, "name"), field_text(pool, "ports"),
+		       field_number(pool, "held"), field_number(pool, "capacity"),
+		       field_number(pool, "resting"), field_text(pool, "sharing"));
 }
 
 static void print_counts(const json_t *counts, const char *title)
@@ -68,10 +57,11 @@ static void print_policy(const json_t *policy)
 
 	printf("policy    %s, %" PRId64 " pools, %" PRId64
 	       " rules, foreign binds: %s\n",
-	       json_is_string(json_object_get(policy, "file")) ? text_of(policy, "file")
-							       : "built in",
-	       number_of(policy, "pools"), number_of(policy, "rules"),
-	       text_of(policy, "foreign_bind"));
+	       json_is_string(json_object_get(policy, "file"))
+		       ? field_text(policy, "file")
+		       : "built in",
+	       field_number(policy, "pools"), field_number(policy, "rules"),
+	       field_text(policy, "foreign_bind"));
 	json_array_foreach(ranges, i, range)
 	{
 		const json_t *before = json_object_get(range, "before");
@@ -92,9 +82,10 @@ static void print_runs(const json_t *runs)
 	const json_t *run;
 	size_t i;
 
-	json_array_foreach(runs, i, run) printf(
-		"run       pid %" PRId64 ", pool %s, cgroup %s\n",
-		number_of(run, "pid"), text_of(run, "pool"), text_of(run, "cgroup"));
+	json_array_foreach(runs, i, run)
+		printf("run       pid %" PRId64 ", pool %s, cgroup %s\n",
+		       field_number(run, "pid"), field_text(run, "pool"),
+		       field_text(run, "cgroup"));
 }
 
 static void print_text(const json_t *status)
@@ -102,19 +93,19 @@ static void print_text(const json_t *status)
 	const json_t *ledger = json_object_get(status, "ledger");
 
 	printf("srcportd  %s, pid %" PRId64 ", since %s, mode %s, cgroup %s\n",
-	       text_of(status, "version"), number_of(status, "pid"),
-	       text_of(status, "since"), text_of(status, "mode"),
-	       text_of(status, "scope"));
+	       field_text(status, "version"), field_number(status, "pid"),
+	       field_text(status, "since"), field_text(status, "mode"),
+	       field_text(status, "scope"));
 	print_hooks(json_object_get(status, "hooks"));
 	print_policy(json_object_get(status, "policy"));
 	print_counts(json_object_get(status, "sessions"), "sessions");
 	print_counts(json_object_get(status, "alloc"), "alloc");
 	if (json_is_object(ledger))
-		printf("ledger    %s, last commit %s%s%s\n", text_of(ledger, "path"),
-		       text_of(ledger, "last_commit"),
+		printf("ledger    %s, last commit %s%s%s\n", field_text(ledger, "path"),
+		       field_text(ledger, "last_commit"),
 		       json_is_string(json_object_get(ledger, "error")) ? ": " : "",
 		       json_is_string(json_object_get(ledger, "error"))
-			       ? text_of(ledger, "error")
+			       ? field_text(ledger, "error")
 			       : "");
 	print_pools(json_object_get(status, "pools"));
 	print_runs(json_object_get(status, "runs"));

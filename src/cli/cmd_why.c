@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "cli/cmd.h"
+#include "cli/field.h"
 #include "cli/target.h"
 #include "model/session.h"
 #include "report/report_escape.h"
@@ -25,18 +26,6 @@ static const struct option_entry entries[] = {
 	 "of this process, instead of one started here"},
 	{0},
 };
-
-static const char *text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text ? text : "-";
-}
-
-static int64_t number_of(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
 
 static int parse_pid(const char *text, json_int_t *ret, struct fault *fault)
 {
@@ -82,16 +71,16 @@ static void print_outlook(const json_t *why)
 
 	if (!json_is_object(outlook))
 		return;
-	printf("  pool      %s, by %s%s\n", text_of(why, "pool"),
+	printf("  pool      %s, by %s%s\n", field_text(why, "pool"),
 	       json_is_true(json_object_get(why, "is_run")) ? "srcport run" : "rule ",
 	       json_is_true(json_object_get(why, "is_run")) ? ""
-							    : text_of(why, "rule"));
+							    : field_text(why, "rule"));
 	printf("  ports     %" PRId64 " nobody uses, %" PRId64
 	       " in use that are open to it, %" PRId64 " taken, %" PRId64
 	       " resting, %" PRId64 " held by others%s\n",
-	       number_of(outlook, "unused"), number_of(outlook, "shared"),
-	       number_of(outlook, "taken"), number_of(outlook, "resting"),
-	       number_of(outlook, "aside"),
+	       field_number(outlook, "unused"), field_number(outlook, "shared"),
+	       field_number(outlook, "taken"), field_number(outlook, "resting"),
+	       field_number(outlook, "aside"),
 	       json_is_true(json_object_get(outlook, "is_used_there"))
 		       ? ""
 		       : " (the pool was not used there yet)");
@@ -104,8 +93,8 @@ static void print_quota(const json_t *why)
 	if (json_is_object(quota))
 		printf("  quota     %" PRId64 " of %" PRId64 " sessions of uid %" PRId64
 		       "%s\n",
-		       number_of(quota, "sessions"), number_of(quota, "limit"),
-		       number_of(why, "uid"),
+		       field_number(quota, "sessions"), field_number(quota, "limit"),
+		       field_number(why, "uid"),
 		       json_is_true(json_object_get(quota, "is_over")) ? ": all" : "");
 }
 
@@ -117,32 +106,32 @@ static void print_notices(const json_t *notices)
 	json_array_foreach(notices, i, notice)
 	{
 		CLEANUP_FREE char *comm =
-			report_escape(text_of(notice, "comm"), 64, REPORT_CUT_END);
+			report_escape(field_text(notice, "comm"), 64, REPORT_CUT_END);
 
-		printf("  %s  %s%s%s, pid %" PRId64 " (%s)\n", text_of(notice, "time"),
-		       text_of(notice, "kind"),
+		printf("  %s  %s%s%s, pid %" PRId64 " (%s)\n",
+		       field_text(notice, "time"), field_text(notice, "kind"),
 		       json_is_string(json_object_get(notice, "reason")) ? ": " : "",
 		       json_is_string(json_object_get(notice, "reason"))
-			       ? text_of(notice, "reason")
+			       ? field_text(notice, "reason")
 			       : "",
-		       number_of(notice, "pid"), comm ? comm : "-");
+		       field_number(notice, "pid"), comm ? comm : "-");
 	}
 }
 
 static void print_text(const json_t *why)
 {
 	CLEANUP_FREE char *comm =
-		report_escape(text_of(why, "comm"), 64, REPORT_CUT_END);
-	bool is_v6 = strchr(text_of(why, "dst"), ':');
+		report_escape(field_text(why, "comm"), 64, REPORT_CUT_END);
+	bool is_v6 = strchr(field_text(why, "dst"), ':');
 
-	printf("%s%s%s:%" PRId64 "/%s: %s\n", is_v6 ? "[" : "", text_of(why, "dst"),
-	       is_v6 ? "]" : "", number_of(why, "dport"), text_of(why, "proto"),
-	       text_of(why, "text"));
+	printf("%s%s%s:%" PRId64 "/%s: %s\n", is_v6 ? "[" : "", field_text(why, "dst"),
+	       is_v6 ? "]" : "", field_number(why, "dport"), field_text(why, "proto"),
+	       field_text(why, "text"));
 	print_outlook(why);
 	print_quota(why);
 	printf("  process   %" PRId64 " (%s), uid %" PRId64 ", cgroup %s\n",
-	       number_of(why, "pid"), comm ? comm : "-", number_of(why, "uid"),
-	       text_of(why, "cgroup"));
+	       field_number(why, "pid"), comm ? comm : "-", field_number(why, "uid"),
+	       field_text(why, "cgroup"));
 	print_notices(json_object_get(why, "notices"));
 }
 

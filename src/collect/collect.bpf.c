@@ -332,10 +332,10 @@ static __always_inline void tcp_close(struct sock *sk, int from)
 	struct event_close *event;
 	__u64 cookie, *untold;
 
-	if (!tcp)
-		return;
-	cookie = bpf_get_socket_cookie(sk);
-	if (managed_only && !mark_is_set(cookie))
+	/* A socket without a cookie was accepted: none that opened a session, under
+	 * this collector or one before, is without. */
+	cookie = sk->__sk_common.skc_cookie.counter;
+	if (!tcp || !cookie || (managed_only && !mark_is_set(cookie)))
 		return;
 	event = event_reserve(sizeof(*event), EVENT_CLOSE, IPPROTO_TCP_NUMBER);
 	if (!event)
@@ -388,13 +388,20 @@ static __always_inline bool is_session_state(int state)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_set_state, struct sock *sk, int from, int to)
 {
+	bool is_open = to == TCP_SYN_SENT;
+	bool is_established = to == TCP_ESTABLISHED && from == TCP_SYN_SENT;
+	bool is_close = to == TCP_CLOSE && is_session_state(from);
+
+	/* Most changes of state are neither, and leave before memory is touched. */
+	if (!is_open && !is_established && !is_close)
+		return 0;
 	if (sk->sk_protocol != IPPROTO_TCP_NUMBER)
 		return 0;
-	if (to == TCP_SYN_SENT)
+	if (is_open)
 		tcp_open(sk);
-	else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
+	else if (is_established)
 		tcp_established(sk);
-	else if (to == TCP_CLOSE && is_session_state(from))
+	else
 		tcp_close(sk, from);
 	return 0;
 }

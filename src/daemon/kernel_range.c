@@ -10,13 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/boot.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "kernel/netns.h"
 #include "kernel/port_range.h"
 
 #define MOVED_MAX   (POLICY_RULES_MAX + 1)
-#define BOOT_ID	    "/proc/sys/kernel/random/boot_id"
 #define NAMED_NETNS "/run/netns"
 #define OWN_NETNS   "/proc/self/ns/net"
 
@@ -38,26 +38,13 @@ static void state_path(const char *state, const char *suffix, char buf[PATH_MAX]
 	snprintf(buf, PATH_MAX, "%s/kernel-range%s", state, suffix);
 }
 
-static int read_boot(char boot[SESSION_BOOT_MAX])
-{
-	FILE *file = fopen(BOOT_ID, "re");
-	bool is_read = file && fgets(boot, SESSION_BOOT_MAX, file);
-
-	if (file)
-		fclose(file);
-	if (!is_read)
-		return -EIO;
-	boot[strcspn(boot, "\n")] = '\0';
-	return 0;
-}
-
 /* Sysctls do not outlive the boot: what an earlier one has moved is as it was. */
 static int record_read(const char *state, struct record *ret)
 {
 	struct record record = {0};
 	char path[PATH_MAX], line[256], boot[SESSION_BOOT_MAX];
 	FILE *file;
-	int err = read_boot(record.boot);
+	int err = boot_id_read(record.boot);
 
 	if (err < 0)
 		return err;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/boot.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 
@@ -34,19 +35,6 @@ void recover_free(struct recover *recover)
 		owner_unref(recover->orphans[i].session.owner);
 	free(recover->orphans);
 	free(recover);
-}
-
-static int read_boot_id(char boot[SESSION_BOOT_MAX])
-{
-	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-	bool is_read = file && fgets(boot, SESSION_BOOT_MAX, file);
-
-	if (file)
-		fclose(file);
-	if (!is_read)
-		return -EIO;
-	boot[strcspn(boot, "\n")] = '\0';
-	return 0;
 }
 
 static int compare_cookies(const void *a, const void *b)
@@ -145,7 +133,7 @@ int recover_open(struct daemon *daemon, struct recover **ret, struct fault *faul
 	if (!recover)
 		return fault_set(fault, -ENOMEM, "out of memory");
 	recover->daemon = daemon;
-	err = read_boot_id(recover->boot);
+	err = boot_id_read(recover->boot);
 	if (err < 0)
 		return fault_set(fault, err, "cannot read the kernel's boot id");
 	err = ledger_visit_open(daemon->ledger, add_orphan, recover, fault);

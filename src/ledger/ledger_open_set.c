@@ -15,14 +15,15 @@ void ledger_open_set_release(struct ledger_open_set *set)
 	*set = (struct ledger_open_set){0};
 }
 
-/* Cookies are counted up by the kernel; the product spreads them over the high bits. */
+/* Cookies are counted up by the kernel; the product spreads them over the highest bits.
+ */
 static size_t home_of(const struct ledger_open_set *set, uint64_t netns,
 		      uint64_t cookie, uint32_t use)
 {
 	uint64_t mixed =
 		(cookie ^ netns << 40 ^ (uint64_t)use << 20) * 0x9e3779b97f4a7c15;
 
-	return (mixed >> 32) & (set->capacity - 1);
+	return mixed >> (__builtin_clzll(set->capacity) + 1);
 }
 
 /* Index plus 1, or 0. */

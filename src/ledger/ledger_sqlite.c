@@ -27,8 +27,10 @@
 
 struct pending {
 	struct session session; /* with a reference to its owner */
-	int64_t row;		/* where the transaction under way put it */
-	bool is_written;	/* nothing is left to write of it */
+	int64_t stored_row;	/* in the newest file, as the open set has it, or 0 */
+	uint16_t stored_sport;
+	bool is_written; /* nothing is left to write of it */
+	int64_t row;	 /* where the transaction under way put it */
 };
 
 struct writer {
@@ -82,6 +84,13 @@ static int link_pending(const struct writer *writer, struct ledger_open_set *ope
 	return 0;
 }
 
+/* And what waits at its rows in the file of the writer's open set. */
+static void note_stored(struct pending *pending, const struct ledger_open_entry *entry)
+{
+	pending->stored_row = entry->row;
+	pending->stored_sport = entry->sport;
+}
+
 /* Let file be the newest one. The writer owns it on success. */
 static int take_file(struct writer *writer, struct ledger_file *file, int since,
 		     struct fault *fault)
@@ -101,6 +110,12 @@ static int take_file(struct writer *writer, struct ledger_file *file, int since,
 	writer->open = open;
 	writer->file = file;
 	writer->since = since;
+	for (size_t i = 0; i < writer->pending_count; i++) {
+		struct pending *pending = &writer->pending[i];
+
+		note_stored(pending,
+			    ledger_open_set_find(&writer->open, &pending->session.id));
+	}
 	return 0;
 }
 
@@ -257,16 +272,14 @@ static void drop(struct writer *writer, const struct session *session)
 static int write_one(struct writer *writer, struct pending *pending,
 		     uint64_t midnight_ns, struct fault *fault)
 {
-	const struct ledger_open_entry *entry;
 	struct session session = pending->session;
 
-	entry = ledger_open_set_find(&writer->open, &session.id);
 	if (session.end_ns >= midnight_ns)
 		session.end_ns = 0;
-	if (entry->row) {
-		pending->row = entry->row;
-		return ledger_file_update(writer->file, &session, entry->row,
-					  entry->sport, fault);
+	if (pending->stored_row) {
+		pending->row = pending->stored_row;
+		return ledger_file_update(writer->file, &session, pending->stored_row,
+					  pending->stored_sport, fault);
 	}
 	return ledger_file_insert(writer->file, &session, false, &pending->row, fault);
 }
@@ -283,8 +296,7 @@ static int mark_early(struct writer *writer, uint64_t midnight_ns, struct fault 
 		int day = ledger_day_of(session->start_ns);
 
 		if (session->start_ns == 0 || session->start_ns >= midnight_ns ||
-		    day >= since ||
-		    ledger_open_set_find(&writer->open, &session->id)->row)
+		    day >= since || writer->pending[i].stored_row)
 			continue;
 		since = day;
 	}
@@ -325,10 +337,14 @@ static void note_rows(struct writer *writer, size_t i, size_t end, uint64_t midn
 
 		if (session->start_ns >= midnight_ns)
 			continue;
+		pending->is_written = session->end_ns < midnight_ns;
+		/* Else its entry is removed next. */
+		if (pending->is_written && session->end_ns)
+			continue;
 		entry = ledger_open_set_find(&writer->open, &session->id);
 		entry->row = pending->row;
 		entry->sport = session->sport;
-		pending->is_written = session->end_ns < midnight_ns;
+		note_stored(pending, entry);
 	}
 }
 
@@ -338,19 +354,19 @@ static void remove_written(struct writer *writer)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < writer->pending_count; i++) {
-		struct pending pending = writer->pending[i];
+		struct pending *pending = &writer->pending[i];
 		struct ledger_open_entry *entry;
 
-		entry = ledger_open_set_find(&writer->open, &pending.session.id);
-		if (!pending.is_written) {
+		entry = ledger_open_set_find(&writer->open, &pending->session.id);
+		if (!pending->is_written) {
 			entry->pending = (int32_t)kept;
-			writer->pending[kept++] = pending;
+			writer->pending[kept++] = *pending;
 			continue;
 		}
 		entry->pending = LEDGER_NOT_PENDING;
-		if (pending.session.end_ns)
+		if (pending->session.end_ns)
 			ledger_open_set_remove(&writer->open, entry);
-		owner_unref(pending.session.owner);
+		owner_unref(pending->session.owner);
 	}
 	writer->pending_count = kept;
 }
@@ -462,6 +478,7 @@ static int sqlite_put(void *db, const struct session *session, struct fault *fau
 		return ledger_path_fault(writer->folder, -ENOMEM, NULL, fault);
 	}
 	replace(pending, session);
+	note_stored(pending, entry);
 	entry->pending = (int32_t)(writer->pending_count - 1);
 	/* A failure here is no loss: the commit tries again, and reports. */
 	if (writer->pending_count >= writer->write_at && !writer->is_visiting)

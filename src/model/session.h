@@ -11,12 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/boot.h"
 #include "model/address.h"
 #include "model/owner.h"
 
 #define BYTES_UNKNOWN	 UINT64_MAX
 #define SESSION_POOL_MAX 32 /* longest pool name, with the terminator */
-#define SESSION_BOOT_MAX 37 /* a boot id of the kernel, with the terminator */
+#define SESSION_BOOT_MAX BOOT_ID_MAX
 
 enum picked_by {
 	PICKED_BY_UNKNOWN,

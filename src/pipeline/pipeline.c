@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "base/boot.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 
-#define BOOT_ID	  "/proc/sys/kernel/random/boot_id"
 #define ENDED_MAX 65536
 
 /* A session that is open, or that the ledger has not got yet. */
@@ -52,21 +52,6 @@ struct pipeline {
 
 DEFINE_CLEANUP(struct pipeline, pipeline_free)
 
-static int boot_read(char *boot)
-{
-	CLEANUP_CLOSE int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return -errno;
-	length = read(fd, boot, SESSION_BOOT_MAX - 1);
-	if (length < 0)
-		return -errno;
-	boot[length] = '\0';
-	boot[strcspn(boot, "\n")] = '\0';
-	return 0;
-}
-
 int pipeline_new(const struct pipeline_options *options, struct pipeline **ret)
 {
 	CLEANUP(pipeline_free_ptr) struct pipeline *pipeline = NULL;
@@ -85,7 +70,7 @@ int pipeline_new(const struct pipeline_options *options, struct pipeline **ret)
 	if (!err)
 		err = hash_init(&pipeline->ended);
 	if (!err)
-		err = boot_read(pipeline->boot);
+		err = boot_id_read(pipeline->boot);
 	if (err)
 		return err;
 	*ret = TAKE(pipeline);

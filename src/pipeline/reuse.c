@@ -7,14 +7,14 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 
-#define POOLS_MAX  256 /* past it the one that was quiet longest is forgotten */
-#define SETS	   32768
-#define WAYS	   4
-#define STEP_BITS  3 /* classes of a histogram for each power of two */
-#define CLASSES	   ((64 - STEP_BITS + 1) << STEP_BITS)
-#define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
-#define FNV_PRIME  UINT64_C(0x100000001b3)
+#define POOLS_MAX 256 /* past it the one that was quiet longest is forgotten */
+#define SET_BITS  15
+#define SETS	  (1 << SET_BITS)
+#define WAYS	  4
+#define STEP_BITS 3 /* classes of a histogram for each power of two */
+#define CLASSES	  ((64 - STEP_BITS + 1) << STEP_BITS)
 
 struct histogram {
 	uint64_t count;
@@ -66,40 +66,35 @@ void reuse_free(struct reuse *reuse)
 	free(reuse);
 }
 
-static uint64_t mix(uint64_t key, const void *bytes, size_t length)
-{
-	const uint8_t *at = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		key = (key ^ at[i]) * FNV_PRIME;
-	return key;
-}
-
 static uint64_t port_key(const struct session *session)
 {
-	uint64_t key = mix(FNV_OFFSET, session->pool, strlen(session->pool));
+	const uint64_t numbers[] = {
+		session->id.netns,
+		(uint64_t)session->protocol << 16 | session->sport,
+	};
+	uint64_t key = hash_mix(0, session->pool, strlen(session->pool));
 
-	key = mix(key, &session->id.netns, sizeof(session->id.netns));
-	key = mix(key, &session->protocol, sizeof(session->protocol));
-	return mix(key, &session->sport, sizeof(session->sport)) | 1;
+	return hash_mix(key, numbers, sizeof(numbers)) | 1;
 }
 
 /* The local address of UDP is not known when a session opens. */
 static uint64_t tuple_key(const struct session *session)
 {
-	uint64_t key = mix(FNV_OFFSET, &session->id.netns, sizeof(session->id.netns));
+	const uint64_t numbers[] = {
+		session->id.netns,
+		(uint64_t)session->protocol << 32 | (uint64_t)session->sport << 16 |
+			session->dport,
+	};
+	uint64_t key = hash_mix(0, numbers, sizeof(numbers));
 
-	key = mix(key, &session->protocol, sizeof(session->protocol));
 	if (session->protocol == IPPROTO_TCP)
-		key = mix(key, &session->src, sizeof(session->src));
-	key = mix(key, &session->dst, sizeof(session->dst));
-	key = mix(key, &session->sport, sizeof(session->sport));
-	return mix(key, &session->dport, sizeof(session->dport)) | 1;
+		key = hash_mix(key, &session->src, sizeof(session->src));
+	return hash_mix(key, &session->dst, sizeof(session->dst)) | 1;
 }
 
 static struct last_use *cache_set(struct cache *cache, uint64_t key)
 {
-	return cache->sets[(key ^ key >> 32) >> 1 & (SETS - 1)];
+	return cache->sets[key >> (64 - SET_BITS)];
 }
 
 /* What was remembered is taken out: the use that follows has an end of its own. */

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "pipeline/tally.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FNV_PRIME UINT64_C(0x100000001b3)
 
 int tally_init(struct tally *tally, enum tally_by by)
 {
@@ -33,21 +30,13 @@ void tally_release(struct tally *tally)
 	hash_release(&tally->entries);
 }
 
-static uint64_t mix(uint64_t key, const void *bytes, size_t length)
-{
-	const uint8_t *at = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		key = (key ^ at[i]) * FNV_PRIME;
-	return key;
-}
-
 static struct tally_entry entry_of(const struct tally *tally,
 				   const struct session *session, uint32_t uid)
 {
 	struct tally_entry entry = {0};
 
-	snprintf(entry.pool, sizeof(entry.pool), "%s", session->pool);
+	_Static_assert(sizeof(entry.pool) == sizeof(session->pool), "names of pools");
+	memcpy(entry.pool, session->pool, sizeof(entry.pool));
 	if (tally->by == TALLY_BY_DESTINATION) {
 		entry.netns = session->id.netns;
 		entry.address = session->dst;
@@ -62,16 +51,15 @@ static struct tally_entry entry_of(const struct tally *tally,
 
 static uint64_t key_of(const struct tally_entry *entry)
 {
-	uint64_t key = mix(1, entry->pool, strlen(entry->pool));
+	const uint64_t numbers[] = {
+		entry->netns,
+		(uint64_t)entry->port << 8 | entry->protocol,
+		(uint64_t)entry->uid << 32 | (entry->owner ? entry->owner->pid : 0),
+	};
+	uint64_t key = hash_mix(0, entry->pool, strlen(entry->pool));
 
-	key = mix(key, &entry->netns, sizeof(entry->netns));
-	key = mix(key, &entry->address, sizeof(entry->address));
-	key = mix(key, &entry->port, sizeof(entry->port));
-	key = mix(key, &entry->protocol, sizeof(entry->protocol));
-	key = mix(key, &entry->uid, sizeof(entry->uid));
-	if (entry->owner)
-		key = mix(key, &entry->owner->pid, sizeof(entry->owner->pid));
-	return key;
+	key = hash_mix(key, &entry->address, sizeof(entry->address));
+	return hash_mix(key, numbers, sizeof(numbers));
 }
 
 /* Of one process there may be several owners: before and after an execve(2). */
