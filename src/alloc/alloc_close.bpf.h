@@ -54,11 +54,8 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 	lease->rest_until_ns = lease->now_ns + rest_ns;
 }
 
-/*
- * The connection is over, refused or reset, and the program has its socket yet: that
- * stays bound, and nobody else could bind the port for himself alone. Where all tuples
- * rest, this one does from now on, and its port is none to bind alone.
- */
+/* A port that is not shared stays bound until its socket is closed, not only its
+ * connection. */
 static __always_inline bool waits_for_close(const struct lease *lease, struct sock *sk)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
@@ -66,8 +63,8 @@ static __always_inline bool waits_for_close(const struct lease *lease, struct so
 		record ? by_id(&spaces, record_space(record)) : NULL;
 	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
 
-	return pool && (is_alone(record, pool) || !pool->quarantine_all) &&
-	       sk->sk_socket && (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
+	return pool && is_alone(record, pool) && sk->sk_socket &&
+	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
 }
 
 /*
@@ -224,6 +221,10 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 					int old_state)
 {
 	rest_decide(lease, sk, old_state);
+	/* Refused or reset, the program's socket is bound yet, until it is closed: for
+	 * a minute nobody is given the port to bind it alone. */
+	if (sk->sk_socket && (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK)
+		lease->rest_flags |= LEASE_WAITS;
 	if (!lease_end(lease))
 		port_unbar(lease);
 }

@@ -69,7 +69,9 @@ __noinline int port_unbar(struct lease *lease)
 	if (!lease)
 		return 0;
 	record = record_of(lease->host, lease->port);
+	/* Not foreign: a lease whose port a program bound too. */
 	if (!record || !(record->mark & RECORD_PROGRAM) ||
+	    !(record->mark & RECORD_FOREIGN) ||
 	    (__u32)record->holder != (__u32)lease->cookie)
 		return 0;
 	record_close(record, lease->now_ns, true);

@@ -151,11 +151,9 @@ __noinline int lease_end(struct lease *lease)
 		   lease_recall(lease, 1);
 	if (!is_first && !in_limbo)
 		return 0;
-	/* Entered as not bound, so it rests from all addresses. A socket that was
-	 * refused knows no more where it went. */
+	/* Entered as not bound, so it rests from all addresses. */
 	if (!in_limbo)
-		lease->destination =
-			lease->rest_until_ns ? lease->peer : PRINT(record->holder);
+		lease->destination = lease->peer;
 	lease->space = record_space(record);
 	if (lease->uid)
 		lease->user = user_of_space(lease->uid, lease->space);
