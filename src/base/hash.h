@@ -36,8 +36,8 @@ struct hash_node *hash_find(const struct hash *hash, uint64_t key); /* NULL: non
 struct hash_node *hash_next(const struct hash_node *node); /* the next of its key */
 
 /*
- * A number from another and bytes, for keys of hash tables: eight bytes at a time. Begin
- * with any number. It is no defence against who chooses the bytes.
+ * A number from another and bytes, for keys of hash tables: eight bytes at a time.
+ * Begin with any number. It is no defence against who chooses the bytes.
  */
 uint64_t hash_mix(uint64_t key, const void *bytes, size_t length);
 

@@ -3,8 +3,9 @@
 # Programs that no rule of the policy fits: what srcport costs them, as the kernel counts
 # the run time of BPF programs (tests/tools/run_time), and that nothing fails for them.
 #
-# The kernel's count has its two readings of the clock in each run. A program that does
-# nothing (tests/tools/rewriter, of no port) runs beside, and says how much they are.
+# The kernel's count has its two readings of the clock in each run, which is most of what
+# a short one is counted with. A program that does nothing (tests/tools/rewriter, of no
+# port) runs beside; the least of all is taken for the clock, and is no less than it.
 
 load helper
 
@@ -54,8 +55,8 @@ rules() {
 
 # A round: connect()s to where nobody answers, each closed at once. All must work, with
 # ports of the kernel's. Prints what the connect hook was counted with, and the sum of all
-# of the allocator's programs without the clock: the state changes to SYN_SENT and to
-# CLOSE, so that program runs twice. (More runs are other programs' on this machine.)
+# of the allocator's programs less the clock: the state changes to SYN_SENT and to CLOSE,
+# so that program runs twice. (More runs are other programs' on this machine.)
 round() {
 	in_place "$TOOLS/run_time" "$(programs_of "$DAEMON") $(programs_of "$NOTHING")" \
 		"$TOOLS/connector" -k -n "$CONNECTS" 10.9.0.2 80 \
@@ -63,7 +64,7 @@ round() {
 	[ "$(line_count "$PLACE/tuples")" = "$CONNECTS" ]
 	all_in_pool "$PLACE/tuples" 32768 49151
 	awk -v connects="$CONNECTS" '
-		$1 == "rewrite4" { clock = $3 / $2 }
+		!clock || $3 / $2 < clock { clock = $3 / $2 }
 		$1 == "alloc_connect4" && $2 == connects { hook = $3 / $2 }
 		/^alloc_/ && !/^alloc_serve/ {
 			times = $1 == "alloc_set_state" ? 2 : 1
@@ -87,35 +88,34 @@ costs_little() {
 	cat "$PLACE/rounds" >&2
 	[ -z "$OUTSIDE_FIGURES" ] ||
 		sed "s/^/$BATS_TEST_DESCRIPTION: /" "$PLACE/rounds" >>"$OUTSIDE_FIGURES"
-	[ "$(sort -n "$PLACE/rounds" | awk '{ print $1; exit }')" -le "$LIMIT_NS" ]
 	[ "$(sort -nk 2 "$PLACE/rounds" | awk '{ print $2; exit }')" -le "$LIMIT_NS" ]
 }
 
-@test "outside one rule by uid no connect() fails or costs more than 150 ns" {
+@test "outside one rule by uid no connect() fails or costs more than 150 ns beside the clock" {
 	rules uid
 	daemon_start 4>&-
 	costs_little
 }
 
-@test "outside one rule by cgroup no connect() fails or costs more than 150 ns" {
+@test "outside one rule by cgroup no connect() fails or costs more than 150 ns beside the clock" {
 	rules cgroup
 	daemon_start 4>&-
 	costs_little
 }
 
-@test "outside one rule by executable no connect() fails or costs more than 150 ns" {
+@test "outside one rule by executable no connect() fails or costs more than 150 ns beside the clock" {
 	rules exe
 	daemon_start 4>&-
 	costs_little
 }
 
-@test "outside one rule by destination no connect() fails or costs more than 150 ns" {
+@test "outside one rule by destination no connect() fails or costs more than 150 ns beside the clock" {
 	rules destination
 	daemon_start 4>&-
 	costs_little
 }
 
-@test "outside ten rules of all kinds no connect() fails or costs more than 150 ns" {
+@test "outside ten rules of all kinds no connect() fails or costs more than 150 ns beside the clock" {
 	rules uid cgroup exe destination uid cgroup exe destination uid destination
 	daemon_start 4>&-
 	costs_little
