@@ -221,6 +221,10 @@ static __always_inline void lease_close(struct lease *lease, struct sock *sk,
 					int old_state)
 {
 	rest_decide(lease, sk, old_state);
+	/* Refused or reset, the program's socket is bound yet, until it is closed: for
+	 * a minute nobody is given the port to bind it alone. */
+	if (sk->sk_socket && (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK)
+		lease->rest_flags |= LEASE_WAITS;
 	if (!lease_end(lease))
 		port_unbar(lease);
 }

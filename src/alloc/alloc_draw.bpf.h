@@ -233,13 +233,14 @@ static long queue_next(__u32 i, void *arg)
 	struct queue_search *search = arg;
 	struct rest_ring *all = by_id(&ring, 0);
 	struct dense *dense = by_id(&denses, search->dense);
+	struct alloc_space *space = by_id(&spaces, search->space);
 	struct alloc_rest *rest;
 	__u64 front = 0, at;
 	bool has = false;
 	__u32 ahead;
 
 	(void)i;
-	if (!all || !dense)
+	if (!all || !dense || !space)
 		return 1;
 	bpf_spin_lock(&dense->lock);
 	if (dense->fifo_head != dense->fifo_tail) {
@@ -259,9 +260,10 @@ static long queue_next(__u32 i, void *arg)
 	at = search->place;
 	PICK_BOUND(at, 131071);
 	rest = &all->rests[at];
-	search->found = rest->destination == search->destination &&
-			rest->space == search->space &&
-			!(rest->flags & ~REST_PEER_OPEN);
+	search->found =
+		rest->destination == search->destination &&
+		rest->space == search->space && !(rest->flags & ~REST_PEER_OPEN) &&
+		(space_shares(space) || port_map_has(&space->unused, rest->port));
 	return search->found;
 }
 
@@ -334,12 +336,14 @@ static __always_inline int draw_dense(struct lease *lease, __u32 number, __u32 s
 	return 0;
 }
 
-static __always_inline int draw_rested(struct lease *lease, __u32 number)
+static __always_inline int draw_rested(struct lease *lease, __u32 number, __u32 shares)
 {
 	if (!lease)
 		return 0;
 	for (int i = 0; i < DRAWS; i++) {
-		if (rest_take(lease, number) && port_take(lease))
+		if (rest_take(lease, number) &&
+		    (port_claim(lease) ||
+		     (shares != ALLOC_SHARING_NEVER && port_share(lease))))
 			return DREW_RESTED;
 	}
 	return 0;
@@ -436,7 +440,7 @@ static __always_inline int draw_exact(struct lease *lease, __u32 shares, __u32 e
 	drew = draw_dense(lease, number, shares);
 	if (drew || !early)
 		return drew;
-	return draw_rested(lease, number);
+	return draw_rested(lease, number, shares);
 }
 
 /*
@@ -496,8 +500,7 @@ __noinline int lease_draw(struct lease *lease)
 			}
 		}
 	}
-	drew = draw_exact(lease, shares,
-			  pool->early_reuse && shares != ALLOC_SHARING_NEVER);
+	drew = draw_exact(lease, shares, pool->early_reuse);
 	if (drew)
 		dense_mark(lease->space, lease->destination, lease->port, 0);
 	return drew;

@@ -13,8 +13,24 @@
 #include "alloc/alloc_hook.bpf.h"
 
 /*
+ * A port that is held already. One set aside gets another holder, so that neither the
+ * first one's close returns it, nor user space by an old listing.
+ */
+static __always_inline void bar_again(struct port_record *record,
+				      const struct lease *lease, __u32 flags)
+{
+	if (record->mark & RECORD_FOREIGN) {
+		record->holder = holder_of(lease);
+		record_unmark(record, RECORD_PROGRAM);
+		flags &= RECORD_LISTENED;
+	}
+	record_mark(record, flags);
+}
+
+/*
  * Bar the port. With leases on it (another program may bind there with
- * SO_REUSEPORT), no more are given, and a listener's mark outlives them.
+ * SO_REUSEADDR), no more are given, and the port returns only when user space finds no
+ * socket on it. So it does where a second program binds what a first one has.
  */
 __noinline int port_bar(struct lease *lease, __u32 flags)
 {
@@ -26,15 +42,18 @@ __noinline int port_bar(struct lease *lease, __u32 flags)
 	record = record_of(lease->host, lease->port);
 	if (!record)
 		return 0;
+	/* Or user space would find the hour over. */
+	if (flags & RECORD_LISTENED)
+		record_close(record, bpf_ktime_get_boot_ns(), true);
 	was = record->holder;
+	if (USERS(record->counts) && (__u32)was == (__u32)lease->cookie) {
+		record_mark(record, flags & RECORD_LISTENED);
+		return 1;
+	}
 	if (USERS(record->counts) || PRINT(was) ||
 	    __sync_val_compare_and_swap(&record->holder, was, holder_of(lease)) !=
 		    was) {
-		/* Of several that bound it no one's close gives it back. */
-		if ((record->mark & RECORD_PROGRAM) &&
-		    (__u32)was != (__u32)lease->cookie)
-			record_unmark(record, RECORD_PROGRAM);
-		record_mark(record, flags & RECORD_LISTENED);
+		bar_again(record, lease, flags);
 		return 1;
 	}
 	record_mark(record, flags | RECORD_FOREIGN);
@@ -50,7 +69,9 @@ __noinline int port_unbar(struct lease *lease)
 	if (!lease)
 		return 0;
 	record = record_of(lease->host, lease->port);
+	/* Not foreign: a lease whose port a program bound too. */
 	if (!record || !(record->mark & RECORD_PROGRAM) ||
+	    !(record->mark & RECORD_FOREIGN) ||
 	    (__u32)record->holder != (__u32)lease->cookie)
 		return 0;
 	record_close(record, lease->now_ns, true);

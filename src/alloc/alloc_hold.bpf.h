@@ -290,7 +290,8 @@ __noinline int port_share(struct lease *lease)
 		return 0;
 	counts = record->counts;
 	if (!USERS(counts) || USERS(counts) >= RECORD_COUNT_MAX ||
-	    (record->mark & (RECORD_FOREIGN | RECORD_EXCLUSIVE | RECORD_LISTENED)))
+	    (record->mark &
+	     (RECORD_FOREIGN | RECORD_EXCLUSIVE | RECORD_LISTENED | RECORD_PROGRAM)))
 		return 0;
 	if (__sync_val_compare_and_swap(&record->counts, counts, counts + 1) != counts)
 		return 0;

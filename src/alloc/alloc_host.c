@@ -324,14 +324,30 @@ static void clear_suspicion(struct alloc *alloc, uint32_t host, unsigned int por
 		alloc->suspects[host][port] = 0;
 }
 
+/*
+ * A listener that is not ours. One of ours that closed after it was listed does not
+ * look like ours any more; a program's is marked when it begins to listen, or was there
+ * before us.
+ */
+static bool has_listener(const struct port_record *record, unsigned int port,
+			 const struct holding *holding)
+{
+	uint64_t now_ns = boot_ns();
+	bool is_ours = (record->mark & RECORD_EXCLUSIVE) &&
+		       !(record->mark & RECORD_FOREIGN) && USERS(record->counts);
+
+	if (!holding->is_listening[port] || is_ours)
+		return false;
+	return (record->mark & RECORD_LISTENED) ||
+	       !record_closed_since(record, now_ns,
+				    (now_ns - holding->since_ns) / 1000000000 + 1);
+}
+
 /* Is the port kept out for its own sake, whoever holds it? */
 static bool is_withheld(struct port_record *record, unsigned int port,
 			const struct holding *holding, const bool *is_reserved)
 {
-	bool is_ours = (record->mark & RECORD_EXCLUSIVE) &&
-		       !(record->mark & RECORD_FOREIGN) && USERS(record->counts);
-
-	if (holding->is_listening[port] && !is_ours)
+	if (has_listener(record, port, holding))
 		note_listener(record);
 	else if ((record->mark & RECORD_LISTENED) &&
 		 !record_closed_since(record, boot_ns(), LISTENER_S))
@@ -360,7 +376,7 @@ static void forget(struct alloc *alloc, uint32_t host, unsigned int port,
 static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int port,
 			   const struct holding *holding, const bool *is_reserved)
 {
-	const struct alloc_ask give_back = {
+	struct alloc_ask give_back = {
 		.op = ALLOC_ASK_RETURN, .space = number, .port = port};
 	struct alloc_space *space = &alloc->spaces[number];
 	struct port_record *record = alloc_record(alloc, space->chunk, port);
@@ -388,7 +404,11 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 	    space->protocol == IPPROTO_TCP && !alloc->lists_bound)
 		return;
 	if (is_aside) {
-		if (!holding->is_held[port])
+		/* What has a holder may be bound since the listing. */
+		give_back.holder = record->holder;
+		if (!holding->is_held[port] &&
+		    (!PRINT(give_back.holder) ||
+		     is_suspected_again(alloc, space->host, port, record)))
 			alloc_serve(alloc, &give_back);
 		return;
 	}

@@ -213,8 +213,8 @@ __noinline int port_unuse(__u32 host_number, __u32 port, __u32 also_off_counts)
 	if (USERS(was) != 1)
 		return 0;
 	space = by_id(&spaces, record_space(record));
-	/* What was listened on user space returns, in its time. */
-	if (record->mark & RECORD_LISTENED)
+	/* What a program listens on, or bound too, user space returns in its time. */
+	if (record->mark & (RECORD_LISTENED | RECORD_PROGRAM))
 		return 1;
 	if (space && is_member(space, port))
 		port_map_give(&space->unused, port);

@@ -27,10 +27,12 @@ static void return_aside(struct alloc *alloc, uint32_t number)
 		    !(record->mark & RECORD_FOREIGN))
 			continue;
 		/* What a program bound, or listened on, stays out for others too. */
-		if (record->mark & (RECORD_PROGRAM | RECORD_LISTENED))
+		if (record->mark & (RECORD_PROGRAM | RECORD_LISTENED)) {
 			record_unmark(record, RECORD_SPACE);
-		else
+		} else {
+			ask.holder = record->holder;
 			alloc_serve(alloc, &ask);
+		}
 	}
 }
 

@@ -54,6 +54,9 @@ static __always_inline void serve_return(void)
 	if (!record || port_map_has(&space->unused, ask.port))
 		return;
 	if (record->mark & RECORD_FOREIGN) {
+		/* A program bound it, or listens, since it was judged. */
+		if (record->holder != ask.holder || record->mark & RECORD_LISTENED)
+			return;
 		record->holder = 0;
 		record_unmark(record, 0xffff & ~RECORD_LISTENED);
 		record_mark(record, ask.space);
