@@ -400,8 +400,9 @@ static void reconcile_port(struct alloc *alloc, uint32_t number, unsigned int po
 		return;
 	}
 	/* Before Linux 6.8 a TCP socket that is bound and no more is not listed. */
-	if ((record->mark & (RECORD_EXCLUSIVE | RECORD_PROGRAM)) &&
-	    space->protocol == IPPROTO_TCP && !alloc->lists_bound)
+	if (space->protocol == IPPROTO_TCP && !alloc->lists_bound &&
+	    ((record->mark & RECORD_PROGRAM) ||
+	     (record->mark & (RECORD_EXCLUSIVE | RECORD_FOREIGN)) == RECORD_EXCLUSIVE))
 		return;
 	if (is_aside) {
 		/* What has a holder may be bound since the listing. */
