@@ -406,6 +406,18 @@ static void check_lost(struct daemon *daemon, uint64_t now_ns)
 	daemon->lost_seen = lost;
 }
 
+/* A lease without a socket: its end was not seen, and the session's may not have been.
+ */
+static void check_repairs(struct daemon *daemon)
+{
+	struct alloc_count count;
+
+	alloc_count(daemon->alloc, &count);
+	if (count.repairs != daemon->repairs_seen)
+		daemon->is_in_doubt = true;
+	daemon->repairs_seen = count.repairs;
+}
+
 /* Of a namespace that no process is in nothing is known. */
 static bool is_gone(const struct session *session, void *arg)
 {
@@ -466,6 +478,7 @@ static void observe(struct daemon *daemon, uint64_t now_ns)
 	if (daemon->ticks % TICKS_PER_S == 0) {
 		identify_set_clock(daemon->identify, now_ns, daemon_boot_ns());
 		resolve(daemon);
+		check_repairs(daemon);
 		/* A fault shows in the flush just below. */
 		ledger_beat(daemon->ledger, now_ns, NULL);
 	}

@@ -81,6 +81,7 @@ struct daemon {
 	uint64_t busy_ns; /* CLOCK_BOOTTIME of the end of the last run, or the start */
 	uint64_t last_commit_ns;       /* wall clock; 0: none yet */
 	struct collect_lost lost_seen; /* when last asked */
+	uint64_t repairs_seen;	       /* the allocator's, when last asked */
 	bool is_in_doubt; /* the end of an open session may have been missed */
 	uint64_t unresolved_seen;
 	char ledger_error[512]; /* empty: it works */
