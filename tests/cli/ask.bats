@@ -112,11 +112,11 @@ assert request["method"] == "why" and request["params"] == {"address": "fd09::1"
 }
 
 @test "pools shows what is not known as a dash, and the memory last" {
-	answer '{"id":1,"item":{"name":"default","capacity":100,"busiest":40,"held":41,"resting":7,"picks_per_second":2.5,"shared":1,"early_reuses":0,"conflicts":0,"fallbacks":3,"refusals":0,"by_reason":{"full":3,"quota":0},"forecast":null,"ports":"50000-50099","algorithm":"random","sharing":"when-full","exhausted":"kernel","quota":null,"rules":1,"runs":0,"busiest_destination":{"dst":"10.0.0.2","dport":80,"proto":"tcp","sessions":40,"open":60,"forecast":90.0},"holds_most":{"pid":null,"comm":null,"exe":null,"uid":33,"user":null,"sessions":40},"told_by":"sock_diag","reuse_distance":null,"rest":null}}' \
+	answer '{"id":1,"item":{"name":"default","capacity":100,"busiest":40,"held":41,"leases":43,"resting":7,"picks_per_second":2.5,"shared":1,"early_reuses":0,"conflicts":0,"fallbacks":3,"refusals":0,"by_reason":{"full":3,"quota":0},"forecast":null,"ports":"50000-50099","algorithm":"random","sharing":"when-full","exhausted":"kernel","quota":null,"rules":1,"runs":0,"busiest_destination":{"dst":"10.0.0.2","dport":80,"proto":"tcp","sessions":40,"open":60,"forecast":90.0},"holds_most":{"pid":null,"comm":null,"exe":null,"uid":33,"user":null,"sessions":40},"told_by":"sock_diag","reuse_distance":null,"rest":null}}' \
 		'{"id":1,"done":true,"memory":{"total":2048,"per_port":16,"per_shared":32,"per_resting":40,"recorder":null}}'
 	run srcport pools
 	[ "$status" = 0 ]
-	[[ ${lines[1]} =~ ^default\ +100\ +40\ +41\ +7\ +2\.5\ +1\ +0\ +0\ +3\ +0\ +-$ ]]
+	[[ ${lines[1]} =~ ^default\ +100\ +40\ +41\ +43\ +7\ +2\.5\ +1\ +0\ +0\ +3\ +0\ +-$ ]]
 	[[ $output == *'left out     full 3'* ]]
 	[[ $output == *'10.0.0.2:80/tcp: 40 sessions, 60 ports open to it, full in 90s'* ]]
 	[[ $output == *'held most by uid 33: 40 sessions (by their ports'* ]]
