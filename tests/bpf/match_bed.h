@@ -35,6 +35,7 @@ struct bed {
 	char name[64];	     /* "/srcport-test-match-N" */
 	char folder[64];     /* for copies of this program */
 	char self[PATH_MAX];
+	bool has_own_mounts; /* what is mounted here is not seen elsewhere */
 	struct alloc *alloc;
 	struct bpf_object *hooks; /* match.bpf.c */
 	struct bpf_link *links[3];
@@ -153,9 +154,10 @@ static inline int bed_make(void)
 	snprintf(bed.folder, sizeof(bed.folder), "/tmp/srcport-test-match-%d",
 		 getpid());
 	/* Own mounts: namespaces are named in /run/netns. */
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mkdir(bed.folder, 0755) || mkdir(cgroup_path("", ""), 0755))
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS))
+		return -errno;
+	bed.has_own_mounts = !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	if (mkdir(bed.folder, 0755) || mkdir(cgroup_path("", ""), 0755))
 		return -errno;
 	return 0;
 }

@@ -161,9 +161,12 @@ static void a_rule_on_a_namespace_fits_what_its_name_leads_to(void **state)
 
 static void a_name_without_a_slash_is_one_of_run_netns(void **state)
 {
-	struct actor actor = start("");
+	struct actor actor;
 
 	(void)state;
+	if (!bed.has_own_mounts)
+		skip();
+	actor = start("");
 	assert_int_equal(mount("tmpfs", "/run", "tmpfs", 0, NULL), 0);
 	assert_int_equal(mkdir("/run/netns", 0755), 0);
 	netns_make("/run/netns/blue");
