@@ -31,6 +31,8 @@
 #include "alloc/alloc.h"
 #include "base/cleanup.h"
 
+#include "cgroup2.h"
+
 #define SKIP_STATUS  77
 #define FIRST_OF_ALL 61000 /* above what the kernel draws from */
 #define PORTS_A_TEST 100
@@ -59,23 +61,6 @@ static inline int bring_loopback_up(void)
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 
 	return ioctl(fd, SIOCSIFFLAGS, &request);
-}
-
-static inline int find_cgroup2(char *ret, size_t size)
-{
-	FILE *mounts = fopen("/proc/self/mounts", "re");
-	char line[PATH_MAX * 2], where[PATH_MAX], type[64];
-	int found = -ENOENT;
-
-	while (mounts && found && fgets(line, sizeof(line), mounts))
-		if (sscanf(line, "%*s %4095s %63s", where, type) == 2 &&
-		    strcmp(type, "cgroup2") == 0) {
-			snprintf(ret, size, "%s", where);
-			found = 0;
-		}
-	if (mounts)
-		fclose(mounts);
-	return found;
 }
 
 static inline int enter_cgroup(const char *folder)

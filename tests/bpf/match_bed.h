@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "kernel/netns.h"
 
+#include "cgroup2.h"
 #include "match_actor.h"
 #include "match_seen.h"
 
@@ -44,23 +45,6 @@ struct bed {
 static struct bed bed;
 
 /* ---- the bed ---- */
-
-static inline int find_cgroup2(char *ret, size_t size)
-{
-	FILE *mounts = fopen("/proc/self/mounts", "re");
-	char line[PATH_MAX * 2], where[PATH_MAX], type[64];
-	int found = -ENOENT;
-
-	while (mounts && found && fgets(line, sizeof(line), mounts))
-		if (sscanf(line, "%*s %4095s %63s", where, type) == 2 &&
-		    strcmp(type, "cgroup2") == 0) {
-			snprintf(ret, size, "%s", where);
-			found = 0;
-		}
-	if (mounts)
-		fclose(mounts);
-	return found;
-}
 
 /* The path of a cgroup of ours, "" or "/a/b", below the mount. */
 static inline const char *cgroup_path(const char *cgroup, const char *file)
