@@ -338,21 +338,3 @@ int alloc_verdict_map_fd(const struct alloc *alloc)
 {
 	return bpf_map__fd(alloc->bpf->maps.verdicts);
 }
-
-void alloc_run_time(const struct alloc *alloc, uint64_t *ret_ns, uint64_t *ret_runs)
-{
-	struct bpf_program *program = NULL;
-	uint64_t ns = 0, runs = 0;
-
-	while ((program = bpf_object__next_program(alloc->bpf->obj, program))) {
-		struct bpf_prog_info info = {0};
-		uint32_t size = sizeof(info);
-
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-			continue;
-		ns += info.run_time_ns;
-		runs += info.run_cnt;
-	}
-	*ret_ns = ns;
-	*ret_runs = runs;
-}

@@ -203,7 +203,4 @@ int alloc_outlook(struct alloc *alloc, uint32_t pool, uint64_t netns, uint8_t pr
 		  const struct address *destination, uint16_t port,
 		  struct alloc_outlook *ret);
 
-/* CPU time of the BPF programs in ns and runs so far, where bpf_stats is on; else 0. */
-void alloc_run_time(const struct alloc *alloc, uint64_t *ret_ns, uint64_t *ret_runs);
-
 #endif /* ALLOC_ALLOC_H */

@@ -135,14 +135,6 @@ static __always_inline int bind_hook(struct bpf_sock_addr *ctx, const __u32 *add
 	return is_guarded(bpf_ntohs(ctx->user_port)) ? guard_bind(ctx, address) : 1;
 }
 
-/* SO_REUSEADDR as the program set it; the context is the kernel's socket. */
-static __always_inline bool shares_port(struct bpf_sock *ctx)
-{
-	struct inet_sock *inet = (void *)ctx;
-
-	return is_reused(inet);
-}
-
 /*
  * A program has a port of a pool by its own bind(), or the kernel's pick was one: the
  * kernel may pick even one that is given out where both have SO_REUSEADDR.
@@ -150,8 +142,8 @@ static __always_inline bool shares_port(struct bpf_sock *ctx)
 static __always_inline int bound_hook(struct bpf_sock *ctx)
 {
 	__u32 port = ctx->src_port, protocol = ctx->protocol;
+	struct inet_sock *inet = (void *)ctx; /* which it is */
 	struct lease lease = {};
-	__u32 uid = 0;
 
 	if (!protocol_is_ours(protocol))
 		return 1;
@@ -164,11 +156,9 @@ static __always_inline int bound_hook(struct bpf_sock *ctx)
 	if (!lease.host)
 		return 1;
 	lease.port = port;
-	bpf_probe_read_kernel(&uid, sizeof(uid),
-			      (void *)ctx + bpf_core_field_offset(struct sock, sk_uid));
-	lease.uid = uid;
-	if (shares_port(ctx) && settings.mode != MODE_DRY_RUN &&
-	    is_open_to_theft(record_of(lease.host, port), protocol, uid,
+	lease.uid = uid_of_sock(inet);
+	if (is_reused(inet) && settings.mode != MODE_DRY_RUN &&
+	    is_open_to_theft(record_of(lease.host, port), protocol, lease.uid,
 			     lease.cookie)) {
 		STAT_ADD(0, refusals[ALLOC_REASON_GUARD], 1);
 		bpf_set_retval(-EADDRINUSE_NUMBER);

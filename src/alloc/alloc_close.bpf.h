@@ -9,6 +9,15 @@
 #include "alloc/alloc_connect.bpf.h"
 #include "alloc/alloc_guard.bpf.h"
 
+/* The pool that the port was taken from. */
+static __always_inline struct alloc_pool *pool_at(const struct port_record *record)
+{
+	struct alloc_space *space =
+		record ? by_id(&spaces, record_space(record)) : NULL;
+
+	return space ? by_id(&pools, space->pool) : NULL;
+}
+
 /* The port is bound without SO_REUSEADDR: its TIME_WAIT keeps all others off it. */
 static __always_inline bool is_alone(const struct port_record *record,
 				     const struct alloc_pool *pool)
@@ -23,9 +32,7 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct port_record *record = record_of(lease->host, lease->port);
-	struct alloc_space *space =
-		record ? by_id(&spaces, record_space(record)) : NULL;
-	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+	struct alloc_pool *pool = pool_at(record);
 	bool waits =
 		(old_state == TCP_FIN_WAIT2 || old_state == TCP_CLOSING) && !sk->sk_err;
 	__u64 rest_ns;
@@ -59,21 +66,10 @@ static __always_inline void rest_decide(struct lease *lease, struct sock *sk,
 static __always_inline bool waits_for_close(const struct lease *lease, struct sock *sk)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
-	struct alloc_space *space =
-		record ? by_id(&spaces, record_space(record)) : NULL;
-	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+	struct alloc_pool *pool = pool_at(record);
 
 	return pool && is_alone(record, pool) && sk->sk_socket &&
 	       (sk->sk_shutdown & SHUTDOWN_MASK) != SHUTDOWN_MASK;
-}
-
-/*
- * May a socket on this port, with this cookie, have anything of us? What has a lease,
- * or had its port barred, got its cookie then; what was accepted has none as a rule.
- */
-static __always_inline bool may_be_ours(__u32 port, __u64 cookie)
-{
-	return cookie && was_guarded(port);
 }
 
 /*
@@ -103,7 +99,9 @@ static __always_inline bool lease_of(struct lease *lease, struct sock *sk)
 
 	lease->port = sk->__sk_common.skc_num;
 	lease->cookie = sk->__sk_common.skc_cookie.counter;
-	if (!may_be_ours(lease->port, lease->cookie))
+	/* What has a lease, or had its port barred, got a cookie then; what was
+	 * accepted has none as a rule. */
+	if (!lease->cookie || !was_guarded(lease->port))
 		return false;
 	lease->host =
 		host_of(sk->__sk_common.skc_net.net->net_cookie, IPPROTO_TCP_NUMBER);
@@ -262,9 +260,7 @@ static __always_inline void aim_of(struct lease *lease, struct bpf_sock *ctx)
 static __always_inline void rest_unseen(struct lease *lease)
 {
 	struct port_record *record = record_of(lease->host, lease->port);
-	struct alloc_space *space =
-		record ? by_id(&spaces, record_space(record)) : NULL;
-	struct alloc_pool *pool = space ? by_id(&pools, space->pool) : NULL;
+	struct alloc_pool *pool = pool_at(record);
 
 	if (!pool || !pool->quarantine_all || !pool->quarantine_ns)
 		return;

@@ -12,17 +12,6 @@
 
 #define USER_NONE_LEFT -1 /* the table is full */
 
-/* The uid of the socket that a hook's context (struct bpf_sock_addr) is about. */
-static __always_inline __u32 uid_of(void *ctx)
-{
-	struct sock *sk = NULL;
-
-	/* The context begins with the kernel's socket (struct bpf_sock_addr_kern). */
-	if (bpf_probe_read_kernel(&sk, sizeof(sk), ctx) || !sk)
-		return 0;
-	return BPF_CORE_READ(sk, sk_uid.val);
-}
-
 __noinline int user_insert(__u32 uid, __u32 pool, __u64 netns, __u32 parent)
 {
 	struct alloc_user_key key = {.uid = uid, .pool = pool, .netns = netns};

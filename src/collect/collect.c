@@ -302,23 +302,3 @@ uint64_t collect_memory(const struct collect *collect)
 	}
 	return sum;
 }
-
-void collect_run_time(const struct collect *collect, uint64_t *ret_ns,
-		      uint64_t *ret_runs)
-{
-	struct bpf_program *program;
-	uint64_t ns = 0, runs = 0;
-
-	bpf_object__for_each_program(program, collect->skel->obj)
-	{
-		struct bpf_prog_info about = {};
-		uint32_t size = sizeof(about);
-
-		if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &about, &size))
-			continue;
-		ns += about.run_time_ns;
-		runs += about.run_cnt;
-	}
-	*ret_ns = ns;
-	*ret_runs = runs;
-}

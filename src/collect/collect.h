@@ -70,8 +70,4 @@ void collect_lost(const struct collect *collect, struct collect_lost *ret);
 /* What the maps take of the kernel's memory, in bytes, as the kernel tells. */
 uint64_t collect_memory(const struct collect *collect);
 
-/* CPU time of the BPF programs in ns and runs so far, where bpf_stats is on; else 0. */
-void collect_run_time(const struct collect *collect, uint64_t *ret_ns,
-		      uint64_t *ret_runs);
-
 #endif /* COLLECT_COLLECT_H */
